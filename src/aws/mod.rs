@@ -1,0 +1,92 @@
+//! The only rooms that name the SDK: its clients, and what is asked of EC2.
+
+pub mod execute;
+pub mod observe;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt::Write;
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+
+use crate::instance::Region;
+
+/// One EC2 client for each region of the deployment.
+#[derive(Debug, Clone)]
+pub struct Clients(BTreeMap<Region, aws_sdk_ec2::Client>);
+
+impl Clients {
+    /// Clients with the credentials and the endpoint that the environment gives, as every AWS SDK reads it.
+    /// Nothing is connected before the first call.
+    pub async fn from_environment(regions: &[Region]) -> Self {
+        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        // Given here so that nobody looks for a default region; each client has its own.
+        let region = regions.first().map(|region| aws_config::Region::new(region.to_string()));
+        let shared = loader.region(region).load().await;
+        Self::new(&aws_sdk_ec2::config::Builder::from(&shared), regions)
+    }
+
+    /// Clients that share everything in `config` but the region.
+    #[must_use]
+    pub fn new(config: &aws_sdk_ec2::config::Builder, regions: &[Region]) -> Self {
+        // DescribeInstances is tried again by the SDK; Stop and Start are not (see `execute`).
+        let config = config
+            .clone()
+            .retry_config(RetryConfig::standard().with_max_attempts(5))
+            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(30)).build());
+        let client = |region: &Region| {
+            let own = config.clone().region(aws_config::Region::new(region.to_string()));
+            (region.clone(), aws_sdk_ec2::Client::from_conf(own.build()))
+        };
+        Self(regions.iter().map(client).collect())
+    }
+
+    /// The client of a region; there is one for each region of the deployment.
+    #[must_use]
+    pub fn get(&self, region: &Region) -> Option<&aws_sdk_ec2::Client> {
+        self.0.get(region)
+    }
+}
+
+/// A call that EC2 did not carry out, as far as this side knows.
+#[derive(Debug, thiserror::Error)]
+#[error("{call}: {said}")]
+pub struct CallError {
+    /// The API action, such as `StopInstances`.
+    pub call: &'static str,
+    /// EC2's code and message, or what went wrong on the way.
+    pub said: String,
+    /// The SDK's error.
+    #[source]
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+impl CallError {
+    fn new<E>(call: &'static str, error: SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        let said = match (error.code(), error.message()) {
+            (Some(code), Some(message)) => format!("{code}: {message}"),
+            (Some(code), None) => code.to_owned(),
+            (None, _) => chain(&error),
+        };
+        Self { call, said, source: error.into() }
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing to a String cannot fail.
+        let _ = write!(line, ": {error}");
+        cause = error.source();
+    }
+    line
+}

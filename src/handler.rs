@@ -1,0 +1,111 @@
+//! One invocation: trigger in, report out.
+
+use std::fmt::Write;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use lambda_runtime::Diagnostic;
+
+use crate::aws::Clients;
+use crate::report::{Outcome, RESPONSE_LIMIT_BYTES, Response};
+use crate::run::{Run, run};
+use crate::settings::Settings;
+use crate::telemetry;
+use crate::trigger::{Request, TriggerError};
+
+/// What lives as long as the process: settings and clients. Each invocation stands alone.
+#[derive(Debug)]
+pub struct Handler {
+    settings: Settings,
+    clients: Clients,
+}
+
+/// Why an invocation ends in an error.
+#[derive(Debug, thiserror::Error)]
+pub enum HandlerError {
+    /// The trigger is not followed; nothing has been touched.
+    #[error(transparent)]
+    Trigger(#[from] TriggerError),
+    /// The breaker held; nothing has been touched.
+    #[error("too-many: {0}")]
+    TooMany(String),
+    /// Something is left that another try may finish; what was done is in the log.
+    #[error("unfinished: {0}")]
+    Unfinished(String),
+}
+
+impl Handler {
+    /// A handler for one deployment.
+    #[must_use]
+    pub fn new(settings: Settings, clients: Clients) -> Self {
+        Self { settings, clients }
+    }
+
+    /// Handles a trigger, as JSON, at the instant `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`HandlerError`] in one sentence. It makes Lambda try an asynchronous invocation again, so what was refused
+    /// for good is no error, and what another try may finish is one.
+    pub async fn handle(&self, trigger: &str, request_id: &str, now: Timestamp) -> Result<Response, HandlerError> {
+        let result = self.attempt(trigger, request_id, now).await;
+        if let Err(error) = &result {
+            tracing::error!(requestId = request_id, error = error.code(), "{error}");
+        }
+        result
+    }
+
+    async fn attempt(&self, trigger: &str, request_id: &str, now: Timestamp) -> Result<Response, HandlerError> {
+        let began = Instant::now();
+        let request = Request::parse(trigger, &self.settings, now)?;
+        let run = run(&self.settings, &self.clients, &request).await;
+        telemetry::log_run(&run.report, request_id, began.elapsed());
+        self.verdict(&run)?;
+        Ok(Response::new(run.report, RESPONSE_LIMIT_BYTES))
+    }
+
+    fn verdict(&self, run: &Run) -> Result<(), HandlerError> {
+        let counts = run.report.counts();
+        let mut summary = format!("{} at {}: {counts}", run.report.action, run.report.time);
+        for unobserved in &run.unobserved {
+            // Writing to a String cannot fail.
+            let _ = write!(summary, "; {unobserved}");
+        }
+        if run.too_many {
+            let max = self.settings.max_actions.map_or(0, std::num::NonZero::get);
+            return Err(HandlerError::TooMany(format!(
+                "the plan has {} actions and STOPINATOR_MAX_ACTIONS is {max}, so none was taken; raise it if this is \
+                 meant; {summary}",
+                counts.planned
+            )));
+        }
+        let left = |row: &crate::report::Row| matches!(row.outcome, Some(Outcome::Failed | Outcome::NotAttempted));
+        match run.report.instances.iter().find(|row| left(row)) {
+            Some(row) => {
+                let detail = row.detail.as_deref().unwrap_or("no detail");
+                Err(HandlerError::Unfinished(format!("{summary}; first: {}: {detail}", row.id)))
+            }
+            None if !run.unobserved.is_empty() => Err(HandlerError::Unfinished(summary)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl HandlerError {
+    /// A stable code: the error's type in Lambda's answer, `error` in the log.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Trigger(TriggerError::Bad(_)) => "bad-trigger",
+            Self::Trigger(TriggerError::Stale { .. }) => "stale-event",
+            Self::TooMany(_) => "too-many",
+            Self::Unfinished(_) => "unfinished",
+        }
+    }
+}
+
+impl From<HandlerError> for Diagnostic {
+    fn from(error: HandlerError) -> Self {
+        Self { error_type: error.code().to_owned(), error_message: error.to_string() }
+    }
+}

@@ -1,0 +1,402 @@
+//! The project's own words for EC2: what an instance is, what may be done to it, and why it is left alone.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::fmt::strtime;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::schedule::Tag;
+
+/// An EC2 instance id: `i-` and 8 or 17 lower-case hexadecimal digits.
+///
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html>
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct InstanceId(Box<str>);
+
+impl InstanceId {
+    /// The id as EC2 writes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for InstanceId {
+    type Error = InstanceIdError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let digits = text.strip_prefix("i-").unwrap_or_default();
+        let hexadecimal = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if hexadecimal && matches!(digits.len(), 8 | 17) {
+            Ok(Self(text.into_boxed_str()))
+        } else {
+            Err(InstanceIdError { text })
+        }
+    }
+}
+
+/// A text that is no instance id.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is not an instance id; one is written `i-` and 8 or 17 digits of 0-9 and a-f")]
+pub struct InstanceIdError {
+    text: String,
+}
+
+/// A region's name, such as `ap-northeast-2`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Region(Arc<str>);
+
+impl Region {
+    /// The name as AWS writes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for Region {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Region {
+    type Error = RegionError;
+
+    /// Checks the shape only (`ap-northeast-2`, `us-gov-west-1`): regions are added every year.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let parts: Vec<&str> = text.split('-').collect();
+        let shaped = match parts.as_slice() {
+            [words @ .., number] => {
+                words.len() >= 2
+                    && words.iter().all(|w| w.len() >= 2 && w.bytes().all(|b| b.is_ascii_lowercase()))
+                    && !number.is_empty()
+                    && number.bytes().all(|b| b.is_ascii_digit())
+            }
+            [] => false,
+        };
+        if shaped { Ok(Self(text.into())) } else { Err(RegionError { text }) }
+    }
+}
+
+/// A text that is no region's name.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is not a region; one is written like `ap-northeast-2`")]
+pub struct RegionError {
+    text: String,
+}
+
+/// What a run is asked to do with the instances that are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Stop the running ones.
+    Stop,
+    /// Start the stopped ones.
+    Start,
+}
+
+impl Action {
+    /// The word as it stands in requests, responses and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Start => "start",
+        }
+    }
+}
+
+impl Serialize for Action {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The states of an instance.
+///
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceState.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// On its way to running.
+    Pending,
+    /// Running, and billed for it.
+    Running,
+    /// On its way to stopped.
+    Stopping,
+    /// Stopped; only its volumes are billed.
+    Stopped,
+    /// On its way to terminated.
+    ShuttingDown,
+    /// Gone; EC2 still shows it for about an hour.
+    Terminated,
+    /// A state that this version does not know.
+    Unknown,
+}
+
+/// What EC2 reported about one instance, reduced to what a decision needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Its id.
+    pub id: InstanceId,
+    /// Where it is.
+    pub region: Region,
+    /// The value of its `Name` tag.
+    pub name: Option<Box<str>>,
+    /// Its state when it was looked at.
+    pub state: State,
+    /// The parsed value of the deployment's tag; `None` where the instance does not carry the key.
+    pub tag: Option<Tag>,
+    /// When it last started. EC2's `LaunchTime` is the last start, not the first launch.
+    pub started_at: Option<Timestamp>,
+    /// When somebody last stopped it, as [`stopped_by_hand_at`] reads it.
+    pub stopped_by_hand_at: Option<Timestamp>,
+    /// The facts that forbid an action.
+    pub facts: Facts,
+}
+
+/// Facts about an instance that forbid an action whatever its tag says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each read on its own by the plan")]
+pub struct Facts {
+    /// `Operator.Managed`: an AWS service owns the instance.
+    pub operator_managed: bool,
+    /// A tag says that a service or a cluster owns the instance ([`is_service_tag`]).
+    pub service_tag: bool,
+    /// A member of an Auto Scaling group, by the tag that the group sets.
+    pub auto_scaling: bool,
+    /// `RootDeviceType` is `instance-store`: stopping is not possible.
+    pub instance_store_root: bool,
+    /// Its type has instance-store disks, which a stop erases; true as well where that could not be learned.
+    /// Only looked up where the answer decides: in scope `all`, for untagged instances.
+    pub instance_store_data: bool,
+    /// `InstanceLifecycle` is one that cannot be stopped.
+    pub unstoppable_lifecycle: bool,
+}
+
+/// The tag that every Auto Scaling group sets on its members.
+pub const AUTO_SCALING_TAG: &str = "aws:autoscaling:groupName";
+
+/// Whether a tag key says that other machinery owns the instance: EMR, EC2 Fleet, Spot Fleet, EKS, Karpenter
+/// or a Kubernetes cluster.
+#[must_use]
+pub fn is_service_tag(key: &str) -> bool {
+    const PREFIXES: [&str; 6] =
+        ["aws:elasticmapreduce:", "aws:ec2spot:", "aws:eks:", "eks:", "karpenter.sh/", "kubernetes.io/cluster/"];
+    key == "aws:ec2:fleet-id" || PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// When somebody stopped the instance, from EC2's `StateTransitionReason` and `StateReason.Code`.
+///
+/// `None` where the reason bears no date, as after some kinds of stop, and where the code says that it was
+/// nobody's hand: a stop by AWS (`Server.*`) or a start that failed (every other `Client.*`).
+///
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html>
+#[must_use]
+pub fn stopped_by_hand_at(transition_reason: Option<&str>, state_reason_code: Option<&str>) -> Option<Timestamp> {
+    const HANDS: [&str; 3] =
+        ["Client.UserInitiatedShutdown", "Client.UserInitiatedHibernate", "Client.InstanceInitiatedShutdown"];
+    let nobody = |code: &str| (code.starts_with("Server.") || code.starts_with("Client.")) && !HANDS.contains(&code);
+    if state_reason_code.is_some_and(nobody) {
+        return None;
+    }
+    let (_, rest) = transition_reason?.rsplit_once('(')?;
+    let text = rest.strip_suffix(" GMT)").or_else(|| rest.strip_suffix(" UTC)"))?;
+    let time = strtime::parse("%Y-%m-%d %H:%M:%S", text).ok()?.to_datetime().ok()?;
+    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+/// Why an instance was kept, or why what was planned for it is not as planned.
+///
+/// The codes are the same in response, logs and docs, and change only with a changelog entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Kept: named in the request, but neither tagged nor in scope.
+    NotSelected,
+    /// Kept: the tag opts it out.
+    OptedOut,
+    /// Kept: EC2 does not know it, or it is terminated or about to be.
+    Gone,
+    /// Kept: an AWS service or a cluster owns it.
+    ServiceManaged,
+    /// Kept: a member of an Auto Scaling group, which would replace it.
+    AsgMember,
+    /// Kept: its root device is an instance store, so it cannot be stopped.
+    InstanceStoreRoot,
+    /// Kept: untagged, and its type has instance-store disks, which a stop erases.
+    InstanceStoreData,
+    /// Kept: its lifecycle cannot be stopped.
+    CannotStop,
+    /// Kept: the tag's value is none that this version knows.
+    InvalidSchedule,
+    /// Kept: on its way from one state to another.
+    InTransition,
+    /// Kept: nothing to stop.
+    AlreadyStopped,
+    /// Kept: nothing to start.
+    AlreadyRunning,
+    /// Kept: it started at or after the trigger's time, so somebody wants it.
+    StartedByHand,
+    /// Kept: it was stopped at or after the trigger's time, so somebody wants it off.
+    StoppedByHand,
+    /// Failed: EC2 refused or did not answer the call.
+    Ec2Error,
+    /// Not attempted: the plan has more actions than the breaker lets through.
+    TooMany,
+}
+
+impl Reason {
+    /// The code as it stands in responses and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotSelected => "not-selected",
+            Self::OptedOut => "opted-out",
+            Self::Gone => "gone",
+            Self::ServiceManaged => "service-managed",
+            Self::AsgMember => "asg-member",
+            Self::InstanceStoreRoot => "instance-store-root",
+            Self::InstanceStoreData => "instance-store-data",
+            Self::CannotStop => "cannot-stop",
+            Self::InvalidSchedule => "invalid-schedule",
+            Self::InTransition => "in-transition",
+            Self::AlreadyStopped => "already-stopped",
+            Self::AlreadyRunning => "already-running",
+            Self::StartedByHand => "started-by-hand",
+            Self::StoppedByHand => "stopped-by-hand",
+            Self::Ec2Error => "ec2-error",
+            Self::TooMany => "too-many",
+        }
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> Result<InstanceId, InstanceIdError> {
+        InstanceId::try_from(text.to_owned())
+    }
+
+    #[test]
+    fn instance_ids() {
+        for good in ["i-0123abcd", "i-0123456789abcdef0"] {
+            assert_eq!(id(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "i-",
+            "i-0123ABCD",
+            "i-0123abc",
+            "i-0123456789abcdef",
+            "i-0123456789abcdef01",
+            "x-0123abcd",
+            " i-0123abcd",
+            "i-0123abcg",
+        ] {
+            assert!(id(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn regions() {
+        for good in ["ap-northeast-2", "us-gov-west-1", "us-iso-east-1", "mx-central-1", "us-east-12"] {
+            assert!(Region::try_from(good.to_owned()).is_ok(), "{good}");
+        }
+        for bad in ["", "seoul", "ap-northeast", "ap--2", "AP-NORTHEAST-2", "ap-northeast-2a", "ap-northeast-2 ", "-2"]
+        {
+            assert!(Region::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn service_tags() {
+        for theirs in [
+            "aws:elasticmapreduce:job-flow-id",
+            "aws:ec2:fleet-id",
+            "aws:ec2spot:fleet-request-id",
+            "aws:eks:cluster-name",
+            "eks:cluster-name",
+            "karpenter.sh/nodepool",
+            "kubernetes.io/cluster/blue",
+        ] {
+            assert!(is_service_tag(theirs), "{theirs}");
+        }
+        for ours in [
+            "Name",
+            "aws:cloudformation:stack-name",
+            "aws:ec2launchtemplate:id",
+            "aws:ec2:fleet-id-2",
+            "weeks:",
+            "aws:autoscaling:groupName",
+        ] {
+            assert!(!is_service_tag(ours), "{ours}");
+        }
+    }
+
+    #[test]
+    fn stops_by_hand() {
+        const API: &str = "User initiated (2026-11-20 12:00:00 GMT)";
+        let noon: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        let user = Some("Client.UserInitiatedShutdown");
+        for (transition, code, expected) in [
+            (Some(API), user, Some(noon)),
+            (Some(API), None, Some(noon)),
+            (Some(API), Some("Client.InstanceInitiatedShutdown"), Some(noon)),
+            (Some("User initiated (2026-11-20 12:00:00 UTC)"), user, Some(noon)),
+            (Some(API), Some("Server.SpotInstanceShutdown"), None),
+            (Some(API), Some("Server.InternalError"), None),
+            (Some(API), Some("Client.InternalError"), None),
+            (Some(API), Some("Client.VolumeLimitExceeded"), None),
+            (Some("User initiated"), user, None),
+            (Some("User initiated (2026-11-20 12:00:00 KST)"), user, None),
+            (Some("User initiated (2026-13-20 12:00:00 GMT)"), user, None),
+            (Some("Server.SpotInstanceShutdown: reclaimed (soon)"), user, None),
+            (Some(""), user, None),
+            (None, user, None),
+        ] {
+            assert_eq!(stopped_by_hand_at(transition, code), expected, "{transition:?} {code:?}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Stopinator: the EC2 off-switch that proves its work.
+//!
+//! Woken by a scheduled rule, it finds the EC2 instances that carry its tag, stops (or starts) the ones that are due,
+//! and says for every instance what it did or why it did not.
+//!
+//! trigger → [request](trigger) → [observe](aws::observe) → [plan](mod@plan) → [execute](aws::execute) →
+//! [report] → log lines, response
+//!
+//! Imports run downwards only. The rooms, top down:
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | [`handler`] | one invocation: trigger in, report out |
+//! | [`run`](mod@run) | observe, plan, execute |
+//! | [`telemetry`] | log lines |
+//! | [`aws`] | the only rooms that name the SDK |
+//! | [`report`] | outcomes, counts, response |
+//! | [`plan`](mod@plan) | one decision for every instance |
+//! | [`trigger`] | event or command to request |
+//! | [`settings`] | environment to settings |
+//! | [`instance`] | instance, action, state, reason |
+//! | [`schedule`] | what a tag's value means |
+//!
+//! From [`report`] down everything is pure (no clock, no I/O, no AWS types) and builds without the `lambda` feature.
+
+#[cfg(feature = "lambda")]
+pub mod aws;
+#[cfg(feature = "lambda")]
+pub mod handler;
+pub mod instance;
+pub mod plan;
+pub mod report;
+#[cfg(feature = "lambda")]
+pub mod run;
+pub mod schedule;
+pub mod settings;
+#[cfg(feature = "lambda")]
+pub mod telemetry;
+pub mod trigger;

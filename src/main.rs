@@ -1,0 +1,40 @@
+//! `stopinator-lambda`: what SAM deploys.
+
+use std::env;
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::value::RawValue;
+use stopinator::aws::Clients;
+use stopinator::handler::Handler;
+use stopinator::settings::Settings;
+use stopinator::telemetry;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    telemetry::start(|name| env::var(name).ok());
+    // A value that is no Unicode is shown as well as can be, and refused by the setting it belongs to.
+    let environment =
+        env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
+    let settings = match Settings::from_environment(environment) {
+        Ok(settings) => settings,
+        Err(error) => {
+            // Lambda itself would only say Runtime.ExitError.
+            tracing::error!(error = "bad-settings", "{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let clients = Clients::from_environment(&settings.regions).await;
+    let handler = &Handler::new(settings, clients);
+    let service = service_fn(async |event: LambdaEvent<Box<RawValue>>| {
+        handler.handle(event.payload.get(), &event.context.request_id, Timestamp::now()).await
+    });
+    match lambda_runtime::run(service).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = "runtime", "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

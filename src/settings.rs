@@ -1,0 +1,334 @@
+//! Environment variables to [`Settings`], once, at the start; every problem is reported together.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+
+use crate::instance::{Action, Region};
+
+/// Every variable that this function reads under its own prefix.
+pub const NAMES: [&str; 11] = [
+    "STOPINATOR_TAG_KEY",
+    "STOPINATOR_ACTION",
+    "STOPINATOR_SCOPE",
+    "STOPINATOR_TIME_ZONE",
+    "STOPINATOR_DRY_RUN",
+    "STOPINATOR_HIBERNATE",
+    "STOPINATOR_VERIFY_SECONDS",
+    "STOPINATOR_MAX_ACTIONS",
+    "STOPINATOR_MAX_EVENT_AGE_MINUTES",
+    "STOPINATOR_HAND_START_HOURS",
+    "STOPINATOR_REGIONS",
+];
+
+/// How far one deployment may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The tag key that selects an instance; case-sensitive, 1 to 128 characters, never under `aws:`.
+    pub tag_key: Box<str>,
+    /// What a bare scheduled event means.
+    pub action: Action,
+    /// Which instances `stop` reaches.
+    pub scope: Scope,
+    /// Plan and report only.
+    pub dry_run: bool,
+    /// The breaker: the most actions that one plan may hold, all regions together; `None` is no limit.
+    pub max_actions: Option<NonZeroUsize>,
+    /// How far a trigger's time may lie in the past; `None` is any age.
+    pub max_event_age: Option<SignedDuration>,
+    /// The regions of this deployment: sorted, each once, at least one.
+    pub regions: Vec<Region>,
+}
+
+/// Which instances `stop` reaches. `start` never reaches an untagged one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Those that carry the tag.
+    Tagged,
+    /// Every instance that is not opted out.
+    All,
+}
+
+/// Every problem in the environment, at least one.
+#[derive(Debug, thiserror::Error)]
+pub struct SettingsError {
+    problems: Vec<String>,
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the environment has {} problem", self.problems.len())?;
+        if self.problems.len() > 1 {
+            f.write_str("s")?;
+        }
+        write!(f, ": {}", self.problems.join("; "))
+    }
+}
+
+impl Settings {
+    /// Reads the settings from environment variables; what is not set takes its default.
+    ///
+    /// # Errors
+    ///
+    /// All values that do not parse and all unknown `STOPINATOR_` names, together, each by its name.
+    pub fn from_environment(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, SettingsError> {
+        let mut reader = Reader { variables: variables.into_iter().collect(), problems: Vec::new() };
+        reader.refuse_unknown_names();
+        let settings = Self {
+            tag_key: reader.read("STOPINATOR_TAG_KEY", "Stopinator", tag_key),
+            action: reader.read("STOPINATOR_ACTION", Action::Stop, action),
+            scope: reader.read("STOPINATOR_SCOPE", Scope::Tagged, scope),
+            dry_run: reader.read("STOPINATOR_DRY_RUN", false, boolean),
+            max_actions: reader.read("STOPINATOR_MAX_ACTIONS", NonZeroUsize::new(200), |text| {
+                whole_number(text).map(|n| NonZeroUsize::new(n as usize))
+            }),
+            max_event_age: reader.read(
+                "STOPINATOR_MAX_EVENT_AGE_MINUTES",
+                Some(SignedDuration::from_mins(60)),
+                |text| whole_number(text).map(|n| (n > 0).then(|| SignedDuration::from_mins(i64::from(n)))),
+            ),
+            regions: reader.regions(),
+        };
+        reader.check_what_is_not_used_yet();
+        if reader.problems.is_empty() { Ok(settings) } else { Err(SettingsError { problems: reader.problems }) }
+    }
+}
+
+struct Reader {
+    variables: HashMap<String, String>,
+    problems: Vec<String>,
+}
+
+impl Reader {
+    fn read<T>(&mut self, name: &str, default: impl Into<T>, parse: impl Fn(&str) -> Result<T, String>) -> T {
+        let default = default.into();
+        match self.variables.get(name).map(|text| parse(text.trim())) {
+            None => default,
+            Some(Ok(value)) => value,
+            Some(Err(problem)) => {
+                self.problems.push(format!("{name}: {problem}"));
+                default
+            }
+        }
+    }
+
+    fn refuse_unknown_names(&mut self) {
+        let mut unknown: Vec<&String> = self
+            .variables
+            .keys()
+            .filter(|name| name.starts_with("STOPINATOR_") && !NAMES.contains(&name.as_str()))
+            .collect();
+        unknown.sort();
+        for name in unknown {
+            self.problems.push(format!("{name}: there is no such setting; there are {}", NAMES.join(", ")));
+        }
+    }
+
+    /// The deployment's regions, or the function's own, which Lambda sets as `AWS_REGION`.
+    fn regions(&mut self) -> Vec<Region> {
+        let own = "AWS_REGION";
+        let name = if self.variables.contains_key("STOPINATOR_REGIONS") { "STOPINATOR_REGIONS" } else { own };
+        if !self.variables.contains_key(name) {
+            self.problems.push("STOPINATOR_REGIONS: not set, and there is no AWS_REGION to take instead".into());
+        }
+        self.read(name, Vec::new(), |text| {
+            let mut regions = text
+                .split(',')
+                .map(|piece| Region::try_from(piece.trim().to_owned()))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| error.to_string())?;
+            regions.sort();
+            regions.dedup();
+            Ok(regions)
+        })
+    }
+
+    /// These names belong to the contract and are checked like the rest; what they ask for comes with schedules,
+    /// hibernation and verification. Asking for a behaviour that this version lacks is refused, not ignored.
+    fn check_what_is_not_used_yet(&mut self) {
+        self.read("STOPINATOR_TIME_ZONE", (), time_zone);
+        self.read("STOPINATOR_VERIFY_SECONDS", (), |text| match whole_number(text)? {
+            0..=600 => Ok(()),
+            seconds => Err(format!("`{seconds}` is out of range; give 0 to 600 seconds, 0 is off")),
+        });
+        self.read("STOPINATOR_HIBERNATE", (), |text| match boolean(text) {
+            Ok(true) => Err("this version cannot hibernate; unset it or set it to `false`".into()),
+            checked => checked.map(drop),
+        });
+        self.read("STOPINATOR_HAND_START_HOURS", (), |text| match whole_number(text)? {
+            0 => Ok(()),
+            _ => Err("this version has no limit on hand starts; unset it or set it to 0".into()),
+        });
+    }
+}
+
+fn tag_key(text: &str) -> Result<Box<str>, String> {
+    let length = text.chars().count();
+    if length == 0 {
+        Err("it is empty; give the key of the tag that selects instances".into())
+    } else if length > 128 {
+        Err(format!("it has {length} characters; a tag key has at most 128"))
+    } else if text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
+        Err(format!("`{text}` begins with `aws:`, which AWS keeps for itself; choose a key of your own"))
+    } else if text.chars().any(char::is_control) {
+        Err("it holds a control character, which no tag key can".into())
+    } else {
+        Ok(text.into())
+    }
+}
+
+fn action(text: &str) -> Result<Action, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "stop" => Ok(Action::Stop),
+        "start" => Ok(Action::Start),
+        _ => Err(format!("`{text}` is not an action; give `stop` or `start`")),
+    }
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "tagged" => Ok(Scope::Tagged),
+        "all" => Ok(Scope::All),
+        _ => Err(format!("`{text}` is not a scope; give `tagged` or `all`")),
+    }
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!("`{text}` is neither `true` nor `false`")),
+    }
+}
+
+fn whole_number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a whole number from 0 to {}", u32::MAX))
+}
+
+fn time_zone(text: &str) -> Result<(), String> {
+    let area_and_city = text.contains('/') && !text.starts_with("Etc/");
+    if text == "UTC" || (area_and_city && TimeZone::get(text).is_ok()) {
+        Ok(())
+    } else {
+        Err(format!("`{text}` is not a time zone; give `UTC` or an IANA name such as `Asia/Seoul`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
+        let own = [("AWS_REGION", "ap-northeast-2"), ("PATH", "/bin")];
+        Settings::from_environment(own.iter().chain(variables).map(|(n, v)| ((*n).to_owned(), (*v).to_owned())))
+            .map_err(|error| error.to_string())
+    }
+
+    fn region(name: &str) -> Region {
+        Region::try_from(name.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn defaults() {
+        assert_eq!(
+            read(&[]).unwrap(),
+            Settings {
+                tag_key: "Stopinator".into(),
+                action: Action::Stop,
+                scope: Scope::Tagged,
+                dry_run: false,
+                max_actions: NonZeroUsize::new(200),
+                max_event_age: Some(SignedDuration::from_mins(60)),
+                regions: vec![region("ap-northeast-2")],
+            }
+        );
+    }
+
+    #[test]
+    fn everything_set() {
+        let settings = read(&[
+            ("STOPINATOR_TAG_KEY", "acme:stop-hours"),
+            ("STOPINATOR_ACTION", "start"),
+            ("STOPINATOR_SCOPE", "ALL"),
+            ("STOPINATOR_TIME_ZONE", "Asia/Seoul"),
+            ("STOPINATOR_DRY_RUN", "True"),
+            ("STOPINATOR_HIBERNATE", "false"),
+            ("STOPINATOR_VERIFY_SECONDS", "600"),
+            ("STOPINATOR_MAX_ACTIONS", "0"),
+            ("STOPINATOR_MAX_EVENT_AGE_MINUTES", "0"),
+            ("STOPINATOR_HAND_START_HOURS", "0"),
+            ("STOPINATOR_REGIONS", "us-east-1, eu-west-1,us-east-1"),
+        ])
+        .unwrap();
+        assert_eq!(
+            settings,
+            Settings {
+                tag_key: "acme:stop-hours".into(),
+                action: Action::Start,
+                scope: Scope::All,
+                dry_run: true,
+                max_actions: None,
+                max_event_age: None,
+                regions: vec![region("eu-west-1"), region("us-east-1")],
+            }
+        );
+    }
+
+    #[test]
+    fn each_bad_value_names_its_variable() {
+        for (name, bad) in [
+            ("STOPINATOR_TAG_KEY", ""),
+            ("STOPINATOR_TAG_KEY", "  "),
+            ("STOPINATOR_TAG_KEY", "aws:ec2:fleet-id"),
+            ("STOPINATOR_TAG_KEY", "a\nb"),
+            ("STOPINATOR_ACTION", "halt"),
+            ("STOPINATOR_ACTION", "schedule"),
+            ("STOPINATOR_SCOPE", "everything"),
+            ("STOPINATOR_TIME_ZONE", "KST"),
+            ("STOPINATOR_TIME_ZONE", "Etc/GMT+9"),
+            ("STOPINATOR_TIME_ZONE", "Asia/Soul"),
+            ("STOPINATOR_DRY_RUN", "1"),
+            ("STOPINATOR_DRY_RUN", ""),
+            ("STOPINATOR_HIBERNATE", "true"),
+            ("STOPINATOR_HIBERNATE", "maybe"),
+            ("STOPINATOR_VERIFY_SECONDS", "601"),
+            ("STOPINATOR_MAX_ACTIONS", "-1"),
+            ("STOPINATOR_MAX_EVENT_AGE_MINUTES", "1h"),
+            ("STOPINATOR_HAND_START_HOURS", "8"),
+            ("STOPINATOR_REGIONS", ""),
+            ("STOPINATOR_REGIONS", "us-east-1,,eu-west-1"),
+            ("STOPINATOR_REGIONS", "Seoul"),
+            ("STOPINATOR_TAGKEY", "Stopinator"),
+        ] {
+            let error = read(&[(name, bad)]).expect_err(bad);
+            assert!(error.contains(&format!("has 1 problem: {name}: ")), "{bad:?} gave: {error}");
+        }
+        let long = "k".repeat(129);
+        assert!(read(&[("STOPINATOR_TAG_KEY", &long)]).is_err());
+        assert!(read(&[("STOPINATOR_TAG_KEY", &long[1..])]).is_ok());
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let error = read(&[
+            ("STOPINATOR_TYPO", "x"),
+            ("STOPINATOR_ACTION", "halt"),
+            ("STOPINATOR_MAX_ACTIONS", "many"),
+            ("STOPINATOR_REGIONS", "here"),
+        ])
+        .unwrap_err();
+        assert!(error.starts_with("the environment has 4 problems: "), "{error}");
+        for name in ["STOPINATOR_TYPO", "STOPINATOR_ACTION", "STOPINATOR_MAX_ACTIONS", "STOPINATOR_REGIONS"] {
+            assert!(error.contains(&format!("{name}: ")), "{name} is not in: {error}");
+        }
+    }
+
+    #[test]
+    fn a_region_is_needed() {
+        let error = Settings::from_environment([]).unwrap_err().to_string();
+        assert!(error.contains("STOPINATOR_REGIONS: not set"), "{error}");
+    }
+}

@@ -1,0 +1,126 @@
+//! The log: one JSON object a line on standard output, with `timestamp` and `level`.
+//!
+//! Not the runtime's own subscriber: that one writes no timestamp, and Lambda files every line without one as INFO.
+//! Source: <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>
+
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+use crate::report::{Outcome, Report, Row};
+
+/// Starts the log, as Lambda's own variables ask: `AWS_LAMBDA_LOG_LEVEL` (`INFO` unless set) and
+/// `AWS_LAMBDA_LOG_FORMAT` (`Text` for lines to read at a terminal, else JSON).
+///
+/// A panic becomes a log line as well. To be called once.
+pub fn start(variable: impl Fn(&str) -> Option<String>) {
+    let level = level(&variable("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default());
+    let targets = Targets::new()
+        .with_target("stopinator", level)
+        // Says again, in Debug form, what `handler` has already said.
+        .with_target("lambda_runtime::layers::panic", LevelFilter::OFF)
+        .with_default(level.min(LevelFilter::WARN));
+    let text = variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("text"));
+    let lines = if text {
+        fmt::layer().with_target(false).boxed()
+    } else {
+        fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            .with_current_span(false)
+            .with_span_list(false)
+            .boxed()
+    };
+    tracing_subscriber::registry().with(lines.with_filter(targets)).init();
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+}
+
+/// Lambda's names for levels; it has one more than `tracing`.
+fn level(name: &str) -> LevelFilter {
+    match name.to_ascii_uppercase().as_str() {
+        "TRACE" => LevelFilter::TRACE,
+        "DEBUG" => LevelFilter::DEBUG,
+        "WARN" => LevelFilter::WARN,
+        "ERROR" | "FATAL" => LevelFilter::ERROR,
+        _ => LevelFilter::INFO,
+    }
+}
+
+/// Logs a run: a line for each instance, then one with the sums.
+pub fn log_run(report: &Report, request_id: &str, took: Duration) {
+    for row in &report.instances {
+        log_row(row, request_id);
+    }
+    let counts = report.counts();
+    tracing::info!(
+        requestId = request_id,
+        action = report.action.as_str(),
+        time = %report.time,
+        dry_run = report.dry_run,
+        found = counts.found,
+        kept = counts.kept,
+        planned = counts.planned,
+        confirmed = counts.confirmed,
+        accepted = counts.accepted,
+        refused = counts.refused,
+        failed = counts.failed,
+        not_attempted = counts.not_attempted,
+        duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "run finished"
+    );
+}
+
+fn log_row(row: &Row, request_id: &str) {
+    macro_rules! line {
+        ($level:ident, $($message:tt)+) => {
+            tracing::$level!(
+                requestId = request_id,
+                id = row.id.as_str(),
+                name = row.name.as_deref(),
+                region = row.region.as_ref().map(|region| region.as_str()),
+                decision = row.decision(),
+                outcome = row.outcome.map(Outcome::as_str),
+                reason = row.reason.map(|reason| reason.as_str()),
+                detail = row.detail.as_deref(),
+                $($message)+
+            )
+        };
+    }
+    match (row.planned, row.outcome) {
+        (None, _) => line!(debug, "kept"),
+        (Some(action), None) => line!(info, "would {action}"),
+        (Some(action), Some(outcome @ (Outcome::Accepted | Outcome::Confirmed))) => {
+            line!(info, "{action} {}", outcome.as_str());
+        }
+        (Some(action), Some(outcome @ (Outcome::Refused | Outcome::NotAttempted))) => {
+            line!(warn, "{action} {}", outcome.as_str());
+        }
+        (Some(action), Some(outcome @ Outcome::Failed)) => line!(error, "{action} {}", outcome.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels() {
+        for (name, expected) in [
+            ("TRACE", LevelFilter::TRACE),
+            ("debug", LevelFilter::DEBUG),
+            ("INFO", LevelFilter::INFO),
+            ("Warn", LevelFilter::WARN),
+            ("ERROR", LevelFilter::ERROR),
+            ("FATAL", LevelFilter::ERROR),
+            ("", LevelFilter::INFO),
+            ("loud", LevelFilter::INFO),
+        ] {
+            assert_eq!(level(name), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! What woke the function, a scheduled event or a command, to a [`Request`].
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
+
+use crate::instance::{Action, InstanceId, Region};
+use crate::settings::Settings;
+
+/// How far a trigger's time may lie in the future: room for clocks that differ.
+const MAX_AHEAD: SignedDuration = SignedDuration::from_mins(5);
+
+/// A parsed trigger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// What to do with the instances that are due.
+    pub action: Action,
+    /// The trigger's own time; who started or stopped an instance at or after it, did so on purpose.
+    pub time: Timestamp,
+    /// The instant decided for, in whole seconds: the handler's clock, or the time that a dry run asks for.
+    pub instant: Timestamp,
+    /// Plan and report only: by the settings or by the command.
+    pub dry_run: bool,
+    /// Only these instances, where given; never empty.
+    pub instance_ids: Option<BTreeSet<InstanceId>>,
+    /// The regions to look in: sorted, each once, at least one.
+    pub regions: Vec<Region>,
+}
+
+/// A trigger that is not followed. Nothing has been touched.
+#[derive(Debug, thiserror::Error)]
+pub enum TriggerError {
+    /// Neither a scheduled event nor a command.
+    #[error("bad-trigger: {0}")]
+    Bad(String),
+    /// Too old, or from the future.
+    #[error(
+        "stale-event: `time` is {time}, {distance} minutes {direction} the present {now}; at most {limit} minutes are \
+         accepted (STOPINATOR_MAX_EVENT_AGE_MINUTES sets how far past), and nothing was done"
+    )]
+    Stale {
+        /// The trigger's time.
+        time: Timestamp,
+        /// How far it is from now, in whole minutes.
+        distance: i64,
+        /// `before` or `after`.
+        direction: &'static str,
+        /// The handler's clock.
+        now: Timestamp,
+        /// The most that is accepted in this direction, in minutes.
+        limit: i64,
+    },
+}
+
+/// The fields that tell an event from a command.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "detail-type")]
+    detail_type: Option<IgnoredAny>,
+    source: Option<IgnoredAny>,
+}
+
+/// The fields of a scheduled event that matter here; EventBridge sends more and may add others.
+///
+/// Source: <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html>
+#[derive(Deserialize)]
+struct ScheduledEvent {
+    #[serde(rename = "detail-type")]
+    detail_type: String,
+    source: String,
+    time: Timestamp,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Command {
+    action: Action,
+    #[serde(default, deserialize_with = "given")]
+    time: Option<Timestamp>,
+    #[serde(default, deserialize_with = "given")]
+    dry_run: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
+    instance_ids: Option<Vec<InstanceId>>,
+    #[serde(default, deserialize_with = "given")]
+    regions: Option<Vec<Region>>,
+}
+
+/// An optional field is there or not; `null` is neither, and could widen what a command meant to narrow.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl Request {
+    /// Reads a trigger as JSON, at the instant `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`TriggerError::Bad`] names the field that is wrong; [`TriggerError::Stale`] says by how much.
+    pub fn parse(json: &str, settings: &Settings, now: Timestamp) -> Result<Self, TriggerError> {
+        if !json.trim_start().starts_with('{') {
+            return Err(TriggerError::Bad(
+                "a trigger is a JSON object: a scheduled event, or a command such as {\"action\":\"stop\"}".into(),
+            ));
+        }
+        let kind: Kind = read(json)?;
+        let command = if kind.detail_type.is_some() || kind.source.is_some() {
+            read::<ScheduledEvent>(json)?.into_command(settings)?
+        } else {
+            read::<Command>(json)?
+        };
+        command.into_request(settings, now)
+    }
+}
+
+impl ScheduledEvent {
+    fn into_command(self, settings: &Settings) -> Result<Command, TriggerError> {
+        if self.detail_type != "Scheduled Event" {
+            return Err(TriggerError::Bad(format!(
+                "`detail-type`: `{}` is not `Scheduled Event`; to act on other events, send a command from the rule's \
+                 input transformer",
+                self.detail_type
+            )));
+        }
+        if !matches!(self.source.as_str(), "aws.events" | "aws.scheduler") {
+            return Err(TriggerError::Bad(format!(
+                "`source`: `{}` is neither `aws.events` nor `aws.scheduler`",
+                self.source
+            )));
+        }
+        Ok(Command { action: settings.action, time: Some(self.time), dry_run: None, instance_ids: None, regions: None })
+    }
+}
+
+impl Command {
+    fn into_request(self, settings: &Settings, now: Timestamp) -> Result<Request, TriggerError> {
+        let looks_ahead = self.dry_run == Some(true);
+        let (time, instant) = match self.time {
+            Some(time) if looks_ahead => (time, time),
+            Some(time) => (check_age(time, settings.max_event_age, now)?, now),
+            None => (now, now),
+        };
+        Ok(Request {
+            action: self.action,
+            time,
+            instant: whole_seconds(instant),
+            dry_run: settings.dry_run || looks_ahead,
+            instance_ids: self.instance_ids.map(|ids| not_empty("instance_ids", ids)).transpose()?,
+            regions: match self.regions {
+                Some(regions) => narrow(not_empty("regions", regions)?, &settings.regions)?,
+                None => settings.regions.clone(),
+            },
+        })
+    }
+}
+
+/// With no limit on the age, which is for trials with sample events, now stands for the time.
+fn check_age(time: Timestamp, max_age: Option<SignedDuration>, now: Timestamp) -> Result<Timestamp, TriggerError> {
+    let Some(max_age) = max_age else { return Ok(now) };
+    let age = now.duration_since(time);
+    let (direction, limit) = if age > max_age {
+        ("before", max_age)
+    } else if age < -MAX_AHEAD {
+        ("after", MAX_AHEAD)
+    } else {
+        return Ok(time);
+    };
+    Err(TriggerError::Stale { time, distance: age.abs().as_mins(), direction, now, limit: limit.as_mins() })
+}
+
+fn whole_seconds(instant: Timestamp) -> Timestamp {
+    Timestamp::from_second(instant.as_second()).unwrap_or(instant)
+}
+
+fn not_empty<T: Ord>(field: &str, list: Vec<T>) -> Result<BTreeSet<T>, TriggerError> {
+    if list.is_empty() {
+        return Err(TriggerError::Bad(format!("`{field}`: the list is empty; leave the field out to mean all")));
+    }
+    Ok(list.into_iter().collect())
+}
+
+fn narrow(asked: BTreeSet<Region>, deployed: &[Region]) -> Result<Vec<Region>, TriggerError> {
+    match asked.iter().find(|region| !deployed.contains(region)) {
+        Some(region) => Err(TriggerError::Bad(format!(
+            "`regions`: `{region}` is not among this deployment's regions, {deployed:?}"
+        ))),
+        None => Ok(asked.into_iter().collect()),
+    }
+}
+
+fn read<T: DeserializeOwned>(json: &str) -> Result<T, TriggerError> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        TriggerError::Bad(match error.path().to_string().as_str() {
+            "." => error.inner().to_string(),
+            path => format!("`{path}`: {}", error.inner()),
+        })
+    })?;
+    deserializer.end().map_err(|error| TriggerError::Bad(error.to_string()))?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-11-21T09:00:00.25Z";
+
+    fn settings() -> Settings {
+        Settings::from_environment([("STOPINATOR_REGIONS".to_owned(), "eu-west-1,us-east-1".to_owned())]).unwrap()
+    }
+
+    fn parse_with(settings: &Settings, json: &str) -> Result<Request, String> {
+        Request::parse(json, settings, NOW.parse().unwrap()).map_err(|error| error.to_string())
+    }
+
+    fn parse(json: &str) -> Result<Request, String> {
+        parse_with(&settings(), json)
+    }
+
+    fn event(time: &str) -> String {
+        format!(r#"{{"detail-type": "Scheduled Event", "source": "aws.events", "time": "{time}", "detail": {{}}}}"#)
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_scheduled_event_means_the_deployments_action_everywhere() {
+        let expected = Request {
+            action: Action::Stop,
+            time: at("2026-11-21T08:59:00Z"),
+            instant: at("2026-11-21T09:00:00Z"),
+            dry_run: false,
+            instance_ids: None,
+            regions: settings().regions,
+        };
+        assert_eq!(parse(&event("2026-11-21T08:59:00Z")).unwrap(), expected);
+        let from_scheduler = r#"{"version": "0", "detail-type": "Scheduled Event", "source": "aws.scheduler",
+            "time": "2026-11-21T08:59:00Z", "detail": "{}", "added-some-day": 1}"#;
+        assert_eq!(parse(from_scheduler).unwrap(), expected);
+
+        let start = Settings { action: Action::Start, dry_run: true, ..settings() };
+        let request = parse_with(&start, &event("2026-11-21T08:59:00Z")).unwrap();
+        assert_eq!((request.action, request.dry_run), (Action::Start, true));
+    }
+
+    #[test]
+    fn a_command_narrows() {
+        let json = r#"{"action": "start", "time": "2026-11-21T17:58:00+09:00", "regions": ["us-east-1", "us-east-1"],
+            "instance_ids": ["i-0123abcd", "i-0123456789abcdef0", "i-0123abcd"]}"#;
+        let request = parse(json).unwrap();
+        assert_eq!(request.action, Action::Start);
+        assert_eq!(request.time, at("2026-11-21T08:58:00Z"));
+        let ids: Vec<String> = request.instance_ids.unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(ids, ["i-0123456789abcdef0", "i-0123abcd"]);
+        assert_eq!(format!("{:?}", request.regions), "[us-east-1]");
+    }
+
+    #[test]
+    fn without_a_time_now_stands() {
+        let request = parse(r#"{"action": "stop"}"#).unwrap();
+        assert_eq!((request.time, request.instant), (at(NOW), at("2026-11-21T09:00:00Z")));
+    }
+
+    #[test]
+    fn a_command_can_ask_for_a_dry_run_and_never_take_it_away() {
+        let dry = Settings { dry_run: true, ..settings() };
+        for (settings, json, expected) in [
+            (&settings(), r#"{"action": "stop"}"#, false),
+            (&settings(), r#"{"action": "stop", "dry_run": true}"#, true),
+            (&settings(), r#"{"action": "stop", "dry_run": false}"#, false),
+            (&dry, r#"{"action": "stop", "dry_run": false}"#, true),
+            (&dry, r#"{"action": "stop"}"#, true),
+        ] {
+            assert_eq!(parse_with(settings, json).unwrap().dry_run, expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn bad_triggers_name_the_field() {
+        let long_list = format!(r#"{{"action": "stop", "instance_ids": ["i-0123abcd", "{}"]}}"#, "i".repeat(500));
+        for (json, field) in [
+            ("{}", "missing field `action`"),
+            (r#"{"action": "halt"}"#, "`action`: unknown variant `halt`"),
+            (r#"{"action": "schedule"}"#, "`action`: unknown variant `schedule`"),
+            (r#"{"action": "STOP"}"#, "`action`: unknown variant `STOP`"),
+            (r#"{"action": null}"#, "`action`: "),
+            (r#"{"action": "stop", "force": true}"#, "unknown field `force`"),
+            (r#"{"action": "stop", "action": "start"}"#, "duplicate field `action`"),
+            (r#"{"action": "stop", "dry_run": "yes"}"#, "`dry_run`: "),
+            (r#"{"action": "stop", "dry_run": null}"#, "`dry_run`: "),
+            (r#"{"action": "stop", "time": "yesterday"}"#, "`time`: "),
+            (r#"{"action": "stop", "time": "2026-11-21T09:00:00"}"#, "`time`: "),
+            (r#"{"action": "stop", "time": 1795251600}"#, "`time`: "),
+            (r#"{"action": "stop", "instance_ids": []}"#, "`instance_ids`: the list is empty"),
+            (r#"{"action": "stop", "instance_ids": null}"#, "`instance_ids`: "),
+            (r#"{"action": "stop", "instance_ids": "i-0123abcd"}"#, "`instance_ids`: "),
+            (r#"{"action": "stop", "instance_ids": ["i-0123abcd", "web"]}"#, "`instance_ids[1]`: `web` is not"),
+            (&long_list, "`instance_ids[1]`: "),
+            (r#"{"action": "stop", "regions": []}"#, "`regions`: the list is empty"),
+            (r#"{"action": "stop", "regions": ["Seoul"]}"#, "`regions[0]`: `Seoul` is not a region"),
+            (r#"{"action": "stop", "regions": ["us-east-1", "us-west-2"]}"#, "`regions`: `us-west-2` is not among"),
+            (r#"{"detail-type": "Scheduled Event"}"#, "missing field `source`"),
+            (r#"{"source": "aws.events"}"#, "missing field `detail-type`"),
+            (r#"{"detail-type": "Scheduled Event", "source": "aws.events"}"#, "missing field `time`"),
+            (
+                r#"{"detail-type": "Scheduled Event", "source": "my.app", "time": "2026-11-21T09:00:00Z"}"#,
+                "`source`: `my.app`",
+            ),
+            (
+                r#"{"detail-type": "EC2 Instance State-change Notification", "source": "aws.ec2", "time": "2026-11-21T09:00:00Z"}"#,
+                "`detail-type`: ",
+            ),
+            (r#"{"detail-type": "Scheduled Event", "source": "aws.events", "time": "soon"}"#, "`time`: "),
+            ("[]", "a trigger is a JSON object"),
+            ("null", "a trigger is a JSON object"),
+            (r#""stop""#, "a trigger is a JSON object"),
+            (r#"[{"action": "stop"}]"#, "a trigger is a JSON object"),
+            (r#"{"action": "stop"} {"action": "start"}"#, "trailing characters"),
+            (r#"{"action": "stop""#, "EOF"),
+        ] {
+            let error = parse(json).expect_err(json);
+            assert!(error.starts_with("bad-trigger: ") && error.contains(field), "{json} gave: {error}");
+        }
+    }
+
+    #[test]
+    fn age() {
+        for (time, accepted) in [
+            ("2026-11-21T08:00:00.25Z", true),
+            ("2026-11-21T08:00:00.249Z", false),
+            ("2026-11-21T09:05:00.25Z", true),
+            ("2026-11-21T09:05:00.251Z", false),
+            ("1970-01-01T00:00:00Z", false),
+            ("9999-12-30T00:00:00Z", false),
+        ] {
+            let command = format!(r#"{{"action": "stop", "time": "{time}"}}"#);
+            for trigger in [event(time), command] {
+                let result = parse(&trigger);
+                assert_eq!(result.is_ok(), accepted, "{trigger}");
+                if let Err(error) = result {
+                    assert!(error.starts_with("stale-event: ") && error.contains(time), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_age_takes_now_for_the_time() {
+        let any = Settings { max_event_age: None, ..settings() };
+        let request = parse_with(&any, &event("2020-01-01T00:00:00Z")).unwrap();
+        assert_eq!((request.time, request.instant), (at(NOW), at("2026-11-21T09:00:00Z")));
+    }
+
+    #[test]
+    fn a_commands_own_dry_run_looks_at_any_time() {
+        let future = at("2027-03-28T02:30:00Z");
+        let json = format!(r#"{{"action": "stop", "dry_run": true, "time": "{future}"}}"#);
+        for settings in [settings(), Settings { max_event_age: None, ..settings() }] {
+            let request = parse_with(&settings, &json).unwrap();
+            assert_eq!((request.time, request.instant, request.dry_run), (future, future, true));
+        }
+        let by_setting = Settings { dry_run: true, ..settings() };
+        let live = format!(r#"{{"action": "stop", "time": "{future}"}}"#);
+        assert!(parse_with(&by_setting, &live).unwrap_err().starts_with("stale-event: "));
+    }
+}

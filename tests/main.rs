@@ -1,0 +1,12 @@
+//! What Stopinator promises, shown at the wire: the real SDK against an EC2 of our own. One module for each promise.
+
+#![expect(unreachable_pub, reason = "nothing is reachable from outside a test binary")]
+#![expect(clippy::expect_used, reason = "clippy.toml lets tests panic, but does not see that this is all tests")]
+
+mod acts_on_what_is_due;
+mod finds_every_instance;
+mod follows_every_event;
+mod refuses_bad_input;
+mod spares_all_others;
+mod support;
+mod template_fits_code;

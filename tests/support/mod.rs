@@ -1,0 +1,131 @@
+//! Scenarios that read like a sentence: a fleet, a trigger, and what came of it.
+
+pub mod ec2;
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ec2::config::{AsyncSleep, Credentials, SharedAsyncSleep, Sleep};
+use jiff::Timestamp;
+use serde_json::Value;
+use stopinator::aws::Clients;
+use stopinator::handler::Handler;
+use stopinator::settings::Settings;
+
+use ec2::{Call, Ec2, Machine};
+
+/// The handler's clock in every scenario.
+pub const NOW: &str = "2026-11-21T09:00:10Z";
+/// The rule fired ten seconds ago.
+pub const RULE_FIRED: &str = r#"{"version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+    "detail-type": "Scheduled Event", "source": "aws.events", "account": "123456789012",
+    "time": "2026-11-21T09:00:00Z", "region": "ap-northeast-2",
+    "resources": ["arn:aws:events:ap-northeast-2:123456789012:rule/stop"], "detail": {}}"#;
+pub const START: &str = r#"{"action": "start", "time": "2026-11-21T09:00:00Z"}"#;
+
+/// A deployment with the given machines in EC2.
+pub struct Scenario {
+    ec2: Ec2,
+    settings: Vec<(String, String)>,
+}
+
+/// What came of an invocation.
+pub struct Story {
+    /// The response as JSON, or the error's code and message.
+    pub answer: Result<Value, (String, String)>,
+    /// Every call that EC2 saw, in order.
+    pub calls: Vec<Call>,
+    states: BTreeMap<String, &'static str>,
+}
+
+pub fn fleet(machines: impl IntoIterator<Item = Machine>) -> Scenario {
+    Scenario { ec2: Ec2::new(machines), settings: vec![("AWS_REGION".to_owned(), "ap-northeast-2".to_owned())] }
+}
+
+impl Scenario {
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// EC2 answers this action in this region with this error, each time.
+    pub fn where_ec2_refuses(self, region: &str, action: &str, code: &str, message: &str) -> Self {
+        self.ec2.refuse(region, action, code, message);
+        self
+    }
+
+    pub async fn on(&self, trigger: &str) -> Story {
+        let settings = Settings::from_environment(self.settings.iter().cloned()).expect("the scenario's settings");
+        let config = aws_sdk_ec2::config::Builder::new()
+            .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
+            .credentials_provider(Credentials::new("key", "secret", None, None, "scenario"))
+            .sleep_impl(SharedAsyncSleep::new(NoPauses))
+            .http_client(self.ec2.clone());
+        let clients = Clients::new(&config, &settings.regions);
+        let before = self.ec2.calls().len();
+        let answer = Handler::new(settings, clients).handle(trigger, "request-1", at(NOW)).await;
+        Story {
+            answer: answer
+                .map(|response| serde_json::to_value(response).expect("a response is JSON"))
+                .map_err(|error| (error.code().to_owned(), error.to_string())),
+            calls: self.ec2.calls().split_off(before),
+            states: self.ec2.states(),
+        }
+    }
+}
+
+impl Story {
+    pub fn response(&self) -> &Value {
+        self.answer.as_ref().expect("the invocation succeeds")
+    }
+
+    /// The error's code and message.
+    pub fn error(&self) -> (&str, &str) {
+        let (code, message) = self.answer.as_ref().expect_err("the invocation fails");
+        (code, message)
+    }
+
+    pub fn state(&self, id: &str) -> &'static str {
+        self.states[id]
+    }
+
+    /// What the response says of an instance: decision, and the outcome or else the reason.
+    pub fn said(&self, id: &str) -> (String, String) {
+        let rows = self.response()["instances"].as_array().expect("a list");
+        let row = rows.iter().find(|row| row["id"] == id).unwrap_or_else(|| panic!("{id} is not in {rows:?}"));
+        let word = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        let second = if row.get("outcome").is_some() { "outcome" } else { "reason" };
+        (word("decision"), word(second))
+    }
+
+    pub fn calls_of(&self, action: &str) -> Vec<&Call> {
+        self.calls.iter().filter(|call| call.action == action).collect()
+    }
+
+    /// Every id named in a Stop or Start call.
+    pub fn named(&self) -> Vec<String> {
+        self.calls.iter().filter(|call| call.changes_something()).flat_map(Call::ids).collect()
+    }
+
+    pub fn touched_nothing(&self) -> bool {
+        !self.calls.iter().any(Call::changes_something)
+    }
+}
+
+pub fn at(text: &str) -> Timestamp {
+    text.parse().expect("a timestamp")
+}
+
+/// An id of its own for each number.
+pub fn id(number: usize) -> String {
+    format!("i-{number:017x}")
+}
+
+/// The SDK's pauses between its own tries pass at once; its timeouts never come.
+#[derive(Debug)]
+struct NoPauses;
+
+impl AsyncSleep for NoPauses {
+    fn sleep(&self, duration: std::time::Duration) -> Sleep {
+        if duration.as_secs() < 25 { Sleep::new(std::future::ready(())) } else { Sleep::new(std::future::pending()) }
+    }
+}
