@@ -1,0 +1,61 @@
+//! How long the plan takes: 10,000 instances, pure, on one core. Exits with 1 where it misses its bar.
+#![expect(clippy::expect_used, reason = "a benchmark that cannot begin has nothing to say")]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use stopinator::instance::{Facts, Instance, InstanceId, Region, State};
+use stopinator::plan::plan;
+use stopinator::schedule::Tag;
+use stopinator::settings::Settings;
+use stopinator::trigger::Request;
+
+const INSTANCES: usize = 10_000;
+const ROUNDS: usize = 101;
+const BAR: Duration = Duration::from_millis(10);
+
+fn main() -> ExitCode {
+    let environment = [("AWS_REGION".to_owned(), "ap-northeast-2".to_owned())];
+    let settings = Settings::from_environment(environment).expect("settings");
+    let now = "2026-11-21T09:00:00Z".parse().expect("a time");
+    let request = Request::parse(r#"{"action": "stop"}"#, &settings, now).expect("a request");
+    let fleet = fleet(&settings.regions[0]);
+    let mut times: Vec<Duration> = (0..ROUNDS)
+        .map(|_| {
+            let found = fleet.clone();
+            let began = Instant::now();
+            let plan = plan(&settings, &request, found, &request.regions);
+            let took = began.elapsed();
+            assert_eq!((plan.entries.len(), plan.actions()), (INSTANCES, INSTANCES / 4));
+            took
+        })
+        .collect();
+    times.sort();
+    let median = times[ROUNDS / 2];
+    let met = median < BAR;
+    eprintln!("plan, {INSTANCES} instances: median {median:.2?} (bar {BAR:?}): {}", if met { "PASS" } else { "MISS" });
+    if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A quarter each due, opted out, badly tagged and stopped, in no order.
+fn fleet(region: &Region) -> Vec<Instance> {
+    let instance = |n: usize| {
+        // A prime step visits every number once, out of order.
+        let id = format!("i-{:017x}", n * 7_919 % INSTANCES);
+        Instance {
+            id: InstanceId::try_from(id).expect("an id"),
+            region: region.clone(),
+            name: Some("web".into()),
+            state: if n % 4 == 3 { State::Stopped } else { State::Running },
+            tag: Some(match n % 4 {
+                1 => Tag::OptedOut,
+                2 => Tag::Invalid("office hours".into()),
+                _ => Tag::Plain,
+            }),
+            started_at: Some("2026-11-20T09:00:00Z".parse().expect("a time")),
+            stopped_by_hand_at: None,
+            facts: Facts::default(),
+        }
+    };
+    (0..INSTANCES).map(instance).collect()
+}
