@@ -12,28 +12,59 @@ use crate::schedule::Tag;
 
 /// An EC2 instance id: `i-` and 8 or 17 lower-case hexadecimal digits.
 ///
+/// Held in place, so that a fleet's ids cost no allocations.
+///
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html>
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
-pub struct InstanceId(Box<str>);
+pub struct InstanceId {
+    /// ASCII, then zeros, which sort before every digit.
+    text: [u8; Self::LONGEST],
+    len: u8,
+}
 
 impl InstanceId {
+    const LONGEST: usize = "i-".len() + 17;
+
     /// The id as EC2 writes it.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        // It was a `str` when it came in, so the default never shows.
+        str::from_utf8(&self.text[..usize::from(self.len)]).unwrap_or_default()
     }
 }
 
 impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for InstanceId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl TryFrom<&str> for InstanceId {
+    type Error = InstanceIdError;
+
+    fn try_from(text: &str) -> Result<Self, Self::Error> {
+        let error = || InstanceIdError { text: text.to_owned() };
+        let digits = text.strip_prefix("i-").ok_or_else(error)?;
+        let hexadecimal = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if !hexadecimal || !matches!(digits.len(), 8 | 17) {
+            return Err(error());
+        }
+        let mut padded = [0; Self::LONGEST];
+        padded[..text.len()].copy_from_slice(text.as_bytes());
+        Ok(Self { text: padded, len: u8::try_from(text.len()).map_err(|_| error())? })
     }
 }
 
@@ -41,13 +72,7 @@ impl TryFrom<String> for InstanceId {
     type Error = InstanceIdError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let digits = text.strip_prefix("i-").unwrap_or_default();
-        let hexadecimal = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if hexadecimal && matches!(digits.len(), 8 | 17) {
-            Ok(Self(text.into_boxed_str()))
-        } else {
-            Err(InstanceIdError { text })
-        }
+        Self::try_from(text.as_str())
     }
 }
 
@@ -315,14 +340,10 @@ impl Serialize for Reason {
 mod tests {
     use super::*;
 
-    fn id(text: &str) -> Result<InstanceId, InstanceIdError> {
-        InstanceId::try_from(text.to_owned())
-    }
-
     #[test]
     fn instance_ids() {
         for good in ["i-0123abcd", "i-0123456789abcdef0"] {
-            assert_eq!(id(good).unwrap().as_str(), good);
+            assert_eq!(InstanceId::try_from(good).unwrap().as_str(), good);
         }
         for bad in [
             "",
@@ -335,7 +356,7 @@ mod tests {
             " i-0123abcd",
             "i-0123abcg",
         ] {
-            assert!(id(bad).is_err(), "{bad}");
+            assert!(InstanceId::try_from(bad).is_err(), "{bad}");
         }
     }
 

@@ -52,12 +52,16 @@ impl Plan {
 /// narrow and never widen. An id that was not found is `gone` only where all the regions of the request were looked
 /// in: it may live in one that could not be observed, and of that nothing is said.
 #[must_use]
-pub fn plan(settings: &Settings, request: &Request, mut instances: Vec<Instance>, looked_in: &[Region]) -> Plan {
-    if let Some(ids) = &request.instance_ids {
-        instances.retain(|instance| ids.contains(&instance.id));
-    }
+pub fn plan(
+    settings: &Settings,
+    request: &Request,
+    instances: impl IntoIterator<Item = Instance>,
+    looked_in: &[Region],
+) -> Plan {
+    let asked_for = |id: &InstanceId| request.instance_ids.as_ref().is_none_or(|ids| ids.contains(id));
     let mut entries: Vec<Entry> = instances
         .into_iter()
+        .filter(|instance| asked_for(&instance.id))
         .map(|instance| {
             let (decision, detail) = decide(settings, request, &instance);
             Entry { id: instance.id, name: instance.name, region: Some(instance.region), decision, detail }
@@ -66,7 +70,7 @@ pub fn plan(settings: &Settings, request: &Request, mut instances: Vec<Instance>
     if looked_in.len() == request.regions.len() {
         entries.extend(not_found(request, &entries));
     }
-    entries.sort_by(|a, b| (&a.region, &a.id).cmp(&(&b.region, &b.id)));
+    entries.sort_unstable_by(|a, b| (&a.region, &a.id).cmp(&(&b.region, &b.id)));
     entries.dedup_by(|a, b| (&a.region, &a.id) == (&b.region, &b.id));
     Plan { entries }
 }
@@ -80,7 +84,7 @@ fn not_found(request: &Request, entries: &[Entry]) -> Vec<Entry> {
     let missing = request.instance_ids.iter().flatten().filter(|id| !found.contains(id));
     missing
         .map(|id| Entry {
-            id: id.clone(),
+            id: *id,
             name: None,
             region: region.cloned(),
             decision: Decision::Keep(Reason::Gone),
@@ -172,7 +176,7 @@ mod tests {
     }
 
     fn id(text: &str) -> InstanceId {
-        InstanceId::try_from(text.to_owned()).unwrap()
+        InstanceId::try_from(text).unwrap()
     }
 
     fn region(name: &str) -> Region {
@@ -398,8 +402,8 @@ mod tests {
             reversed.reverse();
             reversed.extend(fleet.clone());
             prop_assert_eq!(&forward, &plan(&settings, &request, reversed, &request.regions));
-            let planned: Vec<_> = forward.entries.iter().map(|e| (e.region.clone().unwrap(), e.id.clone())).collect();
-            let found: Vec<_> = fleet.iter().map(|i| (i.region.clone(), i.id.clone())).collect();
+            let planned: Vec<_> = forward.entries.iter().map(|e| (e.region.clone().unwrap(), e.id)).collect();
+            let found: Vec<_> = fleet.iter().map(|i| (i.region.clone(), i.id)).collect();
             prop_assert_eq!(planned, found);
         }
     }

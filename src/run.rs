@@ -37,7 +37,7 @@ pub struct Unobserved {
 
 /// Carries out a request; a dry one ends with the plan.
 pub async fn run(settings: &Settings, clients: &Clients, request: &Request) -> Run {
-    let mut instances = Vec::new();
+    let mut found_by_region = Vec::new();
     let mut looked_in = Vec::new();
     let mut unobserved = Vec::new();
     let looks = request.regions.iter().filter_map(|region| Some((region, clients.get(region)?)));
@@ -47,14 +47,14 @@ pub async fn run(settings: &Settings, clients: &Clients, request: &Request) -> R
     while let Some((region, found)) = looks.next().await {
         match found {
             Ok(found) => {
-                instances.extend(found);
+                found_by_region.push(found);
                 looked_in.push(region.clone());
             }
             Err(source) => unobserved.push(Unobserved { region: region.clone(), source }),
         }
     }
 
-    let plan = plan(settings, request, instances, &looked_in);
+    let plan = plan(settings, request, found_by_region.into_iter().flatten(), &looked_in);
     let too_many = !request.dry_run && settings.max_actions.is_some_and(|max| plan.actions() > max.get());
     let mut report = Report::new(request, plan);
     if too_many {

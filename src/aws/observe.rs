@@ -130,7 +130,7 @@ impl Found {
 }
 
 fn reduce(described: &types::Instance, region: &Region, settings: &Settings) -> Option<Instance> {
-    let id = InstanceId::try_from(described.instance_id()?.to_owned()).ok()?;
+    let id = InstanceId::try_from(described.instance_id()?).ok()?;
     let mut name = None;
     let mut tag = None;
     let mut facts = Facts {

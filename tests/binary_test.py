@@ -1,0 +1,484 @@
+"""The binary that Lambda runs, under a Runtime API, against an EC2 that keeps state (moto).
+
+    cargo build && .tools/venv/bin/python -m pytest tests/binary_test.py
+
+Every claim of the response is held against what moto says afterwards.
+"""
+
+import datetime
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import boto3
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from runtime_api import Function  # noqa: E402
+
+BINARY = ROOT / "target/debug/stopinator-lambda"
+SEOUL, TOKYO = "ap-northeast-2", "ap-northeast-1"
+IMAGE = "ami-12c6146b"  # one of moto's own, with an EBS root
+OUTCOMES = ("confirmed", "accepted", "refused", "failed", "not_attempted")
+STOP, START = {"action": "stop"}, {"action": "start"}
+
+
+# -- the EC2 side --
+
+
+@pytest.fixture(scope="session")
+def moto_endpoint(tmp_path_factory):
+    """A moto server on a free port, stopped at the end whatever happens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    endpoint, log = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("moto") / "log"
+    server = Path(sys.executable).with_name("moto_server")
+    with log.open("w") as output:
+        process = subprocess.Popen([server, "-H", "127.0.0.1", "-p", str(port)], stdout=output, stderr=output)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"{endpoint}/moto-api/data.json", timeout=5).close()
+                break
+            except (urllib.error.URLError, OSError):
+                assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+                time.sleep(0.05)
+        yield endpoint
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+class Fleet:
+    """One region of moto: launches instances and tells their states."""
+
+    def __init__(self, endpoint, region=SEOUL):
+        self.endpoint = endpoint
+        self.client = boto3.client(
+            "ec2",
+            endpoint_url=endpoint,
+            region_name=region,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
+
+    def launch(self, tag="true", key="Stopinator", name=None, **details):
+        """One running instance, its id. `tag=None` leaves the tag away."""
+        tags = {key: tag, "Name": name}
+        specification = [{"Key": key, "Value": value} for key, value in tags.items() if value is not None]
+        details = {"ImageId": IMAGE, "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1, **details}
+        if specification:
+            details["TagSpecifications"] = [{"ResourceType": "instance", "Tags": specification}]
+        return self.client.run_instances(**details)["Instances"][0]["InstanceId"]
+
+    def stop(self, *ids):
+        self.client.stop_instances(InstanceIds=ids)
+
+    def states(self):
+        """id -> state, of all instances."""
+        pages = self.client.get_paginator("describe_instances").paginate(PaginationConfig={"PageSize": 1000})
+        return {
+            instance["InstanceId"]: instance["State"]["Name"]
+            for page in pages
+            for reservation in page["Reservations"]
+            for instance in reservation["Instances"]
+        }
+
+
+@pytest.fixture
+def ec2(moto_endpoint):
+    """An empty account."""
+    urllib.request.urlopen(urllib.request.Request(f"{moto_endpoint}/moto-api/reset", method="POST")).close()
+    return Fleet(moto_endpoint)
+
+
+# -- the function's side --
+
+
+def function(ec2, **env):
+    return Function([BINARY], {"AWS_ENDPOINT_URL": ec2.endpoint, **env}, timeout=120)
+
+
+def invoke(ec2, event, **env):
+    """The report of one invocation, which must succeed and add up."""
+    with function(ec2, **env) as stopinator:
+        return report(stopinator.invoke(event))
+
+
+def report(result):
+    assert result.ok, result.error_message
+    found = result.payload
+    assert set(found) == {"action", "time", "dry_run", "counts", "instances"}
+    check_sums(found["counts"], found["dry_run"])
+    assert found["counts"]["found"] == len(found["instances"])
+    keys = [(row.get("region", ""), row["id"]) for row in found["instances"]]
+    assert keys == sorted(keys)
+    for row in found["instances"]:
+        assert row["decision"] in ("stop", "start", "keep")
+        assert None not in row.values(), "what does not apply is left out"
+        assert ("outcome" in row) == (row["decision"] != "keep" and not found["dry_run"])
+        assert "reason" in row or row["decision"] != "keep"
+    return found
+
+
+def check_sums(counts, dry_run):
+    assert set(counts) == {"found", "kept", "planned", *OUTCOMES}
+    assert counts["found"] == counts["kept"] + counts["planned"]
+    assert sum(counts[outcome] for outcome in OUTCOMES) == (0 if dry_run else counts["planned"])
+
+
+def rows(found):
+    """id -> decision, or the reason of what was kept."""
+    return {row["id"]: row.get("reason", row["decision"]) for row in found["instances"]}
+
+
+def expect_counts(response, **expected):
+    """All that are not named are zero."""
+    assert {name: count for name, count in response["counts"].items() if count} == expected
+
+
+def timestamp(**ago):
+    then = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(**ago)
+    return then.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def scheduled_event(time):
+    return {"detail-type": "Scheduled Event", "source": "aws.events", "time": time, "detail": {}}
+
+
+# -- stop and start --
+
+
+def test_stop_then_start(ec2):
+    web, database = ec2.launch(name="web"), ec2.launch(tag="")
+    with function(ec2) as stopinator:
+        stopped = report(stopinator.invoke(STOP))
+        assert ec2.states() == {web: "stopped", database: "stopped"}
+        again = report(stopinator.invoke(STOP))
+        started = report(stopinator.invoke(START))
+        assert ec2.states() == {web: "running", database: "running"}
+    assert (stopped["action"], stopped["dry_run"], started["action"]) == ("stop", False, "start")
+    decided = datetime.datetime.fromisoformat(stopped["time"].replace("Z", "+00:00"))
+    assert abs(decided.timestamp() - time.time()) < 60
+    row = {"region": SEOUL, "decision": "stop", "outcome": "accepted"}
+    expected = [{"id": web, "name": "web", **row}, {"id": database, **row}]
+    assert stopped["instances"] == sorted(expected, key=lambda row: row["id"])
+    expect_counts(stopped, found=2, planned=2, accepted=2)
+    assert rows(again) == {web: "already-stopped", database: "already-stopped"}
+    expect_counts(again, found=2, kept=2)
+    expect_counts(started, found=2, planned=2, accepted=2)
+
+
+def test_more_than_two_pages(ec2):
+    """moto counts reservations for a page, hence one launch for each instance; EC2 counts instances."""
+    due = {ec2.launch() for _ in range(2_001)}
+    spared = ec2.launch(tag="false")
+    found = invoke(ec2, STOP, STOPINATOR_MAX_ACTIONS="0")
+    expect_counts(found, found=2_002, kept=1, planned=2_001, accepted=2_001)
+    assert ec2.states() == {**dict.fromkeys(due, "stopped"), spared: "running"}
+
+
+@pytest.mark.parametrize("action, before, after", [("stop", "running", "stopped"), ("start", "stopped", "running")])
+def test_a_scheduled_event_means_the_deployments_action(ec2, action, before, after):
+    instance = ec2.launch()
+    if before == "stopped":
+        ec2.stop(instance)
+    # moto's instance is younger than any real event: this one comes from a clock that is a minute ahead.
+    found = invoke(ec2, scheduled_event(timestamp(minutes=-1)), STOPINATOR_ACTION=action)
+    assert found["action"] == action
+    assert ec2.states() == {instance: after}
+
+
+def test_a_repeated_event_undoes_nobodys_work(ec2):
+    up, down = ec2.launch(), ec2.launch()
+    ec2.stop(down)
+    with function(ec2) as stopinator:
+        old = timestamp(minutes=10)
+        assert rows(report(stopinator.invoke(scheduled_event(old))))[up] == "started-by-hand"
+        assert rows(report(stopinator.invoke({**START, "time": old})))[down] == "stopped-by-hand"
+    assert ec2.states() == {up: "running", down: "stopped"}
+
+
+def test_several_regions(ec2):
+    seoul, tokyo = ec2.launch(), Fleet(ec2.endpoint, TOKYO)
+    other = tokyo.launch()
+    with function(ec2, STOPINATOR_REGIONS=f"{SEOUL},{TOKYO}") as stopinator:
+        narrowed = report(stopinator.invoke({**STOP, "regions": [TOKYO]}))
+        assert [(row["id"], row["region"]) for row in narrowed["instances"]] == [(other, TOKYO)]
+        assert (ec2.states()[seoul], tokyo.states()[other]) == ("running", "stopped")
+        both = report(stopinator.invoke(STOP))
+    assert rows(both) == {other: "already-stopped", seoul: "stop"}
+    assert ec2.states()[seoul] == "stopped"
+
+
+@pytest.mark.parametrize(
+    "env, command",
+    [
+        ({"STOPINATOR_DRY_RUN": "true"}, {"action": "stop"}),
+        ({"STOPINATOR_DRY_RUN": "true"}, {"action": "stop", "dry_run": False}),
+        ({}, {"action": "stop", "dry_run": True}),
+    ],
+    ids=["setting", "setting that a command cannot lift", "command"],
+)
+def test_a_dry_run_touches_nothing(ec2, env, command):
+    due, spared, down = ec2.launch(), ec2.launch(tag="no"), ec2.launch()
+    ec2.stop(down)
+    before = ec2.states()
+    found = invoke(ec2, command, **env)
+    assert found["dry_run"] is True
+    assert rows(found) == {due: "stop", spared: "opted-out", down: "already-stopped"}
+    expect_counts(found, found=3, kept=2, planned=1)
+    assert ec2.states() == before == {due: "running", spared: "running", down: "stopped"}
+
+
+# -- who is left alone --
+
+
+def test_the_tag_decides(ec2):
+    due = [ec2.launch(tag=value) for value in ("true", "TRUE", " yes ", "")]
+    opted_out = [ec2.launch(tag=value) for value in ("false", " No ", "NEVER", "ignore")]
+    invalid = [ec2.launch(tag=value) for value in ("on", "0", "weekdaze")]
+    unseen = [ec2.launch(tag=None), ec2.launch(key="stopinator"), ec2.launch(key="Stopinator2")]
+    found = invoke(ec2, STOP)
+    expected = dict.fromkeys(due, "stop") | dict.fromkeys(opted_out, "opted-out")
+    assert rows(found) == expected | dict.fromkeys(invalid, "invalid-schedule")
+    states = ec2.states()
+    assert {id for id, state in states.items() if state == "stopped"} == set(due)
+    assert {states[id] for id in opted_out + invalid + unseen} == {"running"}
+
+
+def test_another_tag_key(ec2):
+    due, other = ec2.launch(key="acme:hours*"), ec2.launch(key="acme:hours-2")
+    found = invoke(ec2, STOP, STOPINATOR_TAG_KEY="acme:hours*")
+    assert rows(found) == {due: "stop"}, "a star in the key is no wildcard"
+    assert ec2.states() == {due: "stopped", other: "running"}
+
+
+def test_scope_all(ec2):
+    plain, tagged, spared = ec2.launch(tag=None), ec2.launch(), ec2.launch(tag="false")
+    # That m5d has disks of its own stands in DescribeInstanceTypes alone.
+    disks = ec2.launch(tag=None, InstanceType="m5d.large")
+    owners_choice = ec2.launch(InstanceType="m5d.large")
+    with function(ec2, STOPINATOR_SCOPE="all") as stopinator:
+        stopped = report(stopinator.invoke(STOP))
+        expected = {plain: "stop", tagged: "stop", owners_choice: "stop"}
+        assert rows(stopped) == {**expected, spared: "opted-out", disks: "instance-store-data"}
+        assert ec2.states() == {**dict.fromkeys(expected, "stopped"), spared: "running", disks: "running"}
+        # It never starts an untagged one.
+        report(stopinator.invoke(START))
+    assert ec2.states() == dict.fromkeys([tagged, owners_choice, spared, disks], "running") | {plain: "stopped"}
+
+
+def test_explicit_ids_narrow_and_never_widen(ec2):
+    named, not_named, untagged, spared = ec2.launch(), ec2.launch(), ec2.launch(tag=None), ec2.launch(tag="false")
+    unknown = "i-0123456789abcdef0"
+    found = invoke(ec2, {**STOP, "instance_ids": [unknown, untagged, named, spared, named]})
+    assert rows(found) == {named: "stop", untagged: "not-selected", spared: "opted-out", unknown: "gone"}
+    expect_counts(found, found=4, kept=3, planned=1, accepted=1)
+    assert ec2.states() == {named: "stopped", not_named: "running", untagged: "running", spared: "running"}
+
+
+def test_a_terminated_instance_is_gone(ec2):
+    gone, due = ec2.launch(), ec2.launch()
+    ec2.client.terminate_instances(InstanceIds=[gone])
+    assert rows(invoke(ec2, STOP)) == {gone: "gone", due: "stop"}
+
+
+# -- errors --
+
+
+def test_a_refused_call_ends_in_an_error(ec2):
+    """Stop protection is not told by DescribeInstances; moto, like EC2, refuses the whole call."""
+    protected, other = ec2.launch(DisableApiStop=True), ec2.launch()
+    with function(ec2) as stopinator:
+        result = stopinator.invoke(STOP)
+        logs = stopinator.logs(result.request_id)
+    assert not result.ok and "2" in result.error_message and "failed" in result.error_message
+    assert "\n" not in result.error_message
+    refused = {line["id"]: line for line in logs if "outcome" in line}
+    assert set(refused) == {protected, other}
+    for line in refused.values():
+        assert (line["outcome"], line["reason"]) == ("failed", "ec2-error")
+        assert "disableApiStop" in line["detail"]
+    assert summary(logs)["failed"] == 2
+    # The other one is as moto left it: it stops one by one, up to the first that it refuses.
+    assert ec2.states()[protected] == "running"
+
+
+def test_a_region_that_cannot_be_observed_is_named(ec2):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nowhere = "http://127.0.0.1:%d" % closed.getsockname()[1]
+        with function(ec2, AWS_ENDPOINT_URL=nowhere) as stopinator:
+            result = stopinator.invoke(STOP)
+    assert not result.ok
+    assert SEOUL in result.error_message and "DescribeInstances" in result.error_message
+
+
+def test_too_many_actions_trip_the_breaker(ec2):
+    for _ in range(3):
+        ec2.launch()
+    with function(ec2, STOPINATOR_MAX_ACTIONS="2") as stopinator:
+        result = stopinator.invoke(STOP)
+        assert not result.ok
+        assert "3" in result.error_message and "STOPINATOR_MAX_ACTIONS" in result.error_message
+        assert summary(stopinator.logs(result.request_id))["not_attempted"] == 3
+        assert set(ec2.states().values()) == {"running"}
+        # A dry run shows the plan all the same.
+        expect_counts(report(stopinator.invoke({**STOP, "dry_run": True})), found=3, planned=3)
+
+
+BAD_TRIGGERS = [
+    (b"{}", "action"),
+    (b'{"action": "halt"}', "action"),
+    (b'{"action": "schedule"}', "action"),
+    (b'{"action": null}', "action"),
+    (b'{"action": "stop", "force": true}', "force"),
+    (b'{"action": "stop", "dry_run": "yes"}', "dry_run"),
+    (b'{"action": "stop", "dry_run": null}', "dry_run"),
+    (b'{"action": "stop", "time": "yesterday"}', "time"),
+    (b'{"action": "stop", "instance_ids": []}', "instance_ids"),
+    (b'{"action": "stop", "instance_ids": ["web"]}', "instance_ids"),
+    (b'{"action": "stop", "instance_ids": "i-0123456789abcdef0"}', "instance_ids"),
+    (b'{"action": "stop", "regions": []}', "regions"),
+    (b'{"action": "stop", "regions": ["us-west-2"]}', "regions"),
+    (b'{"action": "stop", "action": "start"}', "action"),
+    (b'{"detail-type": "Scheduled Event", "source": "my.app", "time": "2026-11-21T09:00:00Z"}', "source"),
+    (b'{"detail-type": "Other", "source": "aws.events", "time": "2026-11-21T09:00:00Z"}', "detail-type"),
+    (b'{"detail-type": "Scheduled Event", "source": "aws.events"}', "time"),
+    (b"[]", "object"),
+    (b'"stop"', "object"),
+    (b"null", "object"),
+]
+
+
+def test_bad_triggers_name_the_field_and_touch_nothing(ec2):
+    instance = ec2.launch()
+    with function(ec2) as stopinator:
+        for event, field in BAD_TRIGGERS:
+            result = stopinator.invoke(event)
+            assert not result.ok, event
+            assert field in result.error_message, event
+            [line] = stopinator.logs(result.request_id)
+            assert (line["level"], line["message"]) == ("ERROR", result.error_message)
+            assert ec2.states() == {instance: "running"}, event
+        # None of them killed the process.
+        report(stopinator.invoke(STOP))
+        assert ec2.states() == {instance: "stopped"}
+
+
+@pytest.mark.parametrize(
+    "trigger, ago",
+    [
+        (scheduled_event, {"hours": 2}),
+        (lambda time: {**STOP, "time": time}, {"hours": 2}),
+        (lambda time: {**STOP, "time": time}, {"minutes": -10}),
+    ],
+    ids=["event", "command", "command from the future"],
+)
+def test_a_stale_trigger_is_refused(ec2, trigger, ago):
+    instance = ec2.launch()
+    with function(ec2) as stopinator:
+        result = stopinator.invoke(trigger(timestamp(**ago)))
+        assert not result.ok and "stale-event" in result.error_message
+        assert ec2.states() == {instance: "running"}
+        report(stopinator.invoke(STOP))
+    assert ec2.states() == {instance: "stopped"}
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"STOPINATOR_ACTION": "halt", "STOPINATOR_TYPO": "1", "STOPINATOR_MAX_ACTIONS": "x"},
+        {"STOPINATOR_HIBERNATE": "true", "STOPINATOR_HAND_START_HOURS": "8"},
+        {"STOPINATOR_VERIFY_SECONDS": "601", "STOPINATOR_TIME_ZONE": "KST", "STOPINATOR_REGIONS": "Seoul"},
+    ],
+    ids=["wrong", "not available yet", "out of range"],
+)
+def test_a_failed_start_names_every_problem_in_one_line(ec2, env):
+    with function(ec2, **env) as stopinator:
+        assert stopinator.wait() != 0
+        [line] = stopinator.logs()
+        assert stopinator.stderr() == ""
+    assert line["level"] == "ERROR" and line["timestamp"]
+    for name in env:
+        assert name in line["message"]
+
+
+# -- the log --
+
+
+def summary(lines):
+    [line] = [line for line in lines if line["message"] == "run finished"]
+    return line
+
+
+def test_the_log_lines_of_an_invocation(ec2):
+    web, spared = ec2.launch(name="web"), ec2.launch(tag="false")
+    with function(ec2, AWS_LAMBDA_LOG_LEVEL="DEBUG") as stopinator:
+        first, second = stopinator.invoke(STOP), stopinator.invoke({**STOP, "dry_run": True})
+        everything = stopinator.logs()
+        assert stopinator.stderr() == ""
+        logs, dry = (stopinator.logs(result.request_id) for result in (first, second))
+    for line in everything:
+        assert datetime.datetime.fromisoformat(line["timestamp"].replace("Z", "+00:00"))
+        assert line["level"] in ("ERROR", "WARN", "INFO", "DEBUG")
+    instances = {line["id"]: line for line in logs if "decision" in line}
+    assert set(instances) == {web, spared}
+    about_web = {"level": "INFO", "name": "web", "region": SEOUL, "decision": "stop", "outcome": "accepted"}
+    assert about_web.items() <= instances[web].items()
+    about_spared = {"level": "DEBUG", "region": SEOUL, "decision": "keep", "reason": "opted-out"}
+    assert about_spared.items() <= instances[spared].items()
+    finished = summary(logs)
+    assert isinstance(finished["duration_ms"], (int, float))
+    counts = {name: finished[name] for name in ("found", "kept", "planned", *OUTCOMES)}
+    assert counts == first.payload["counts"]
+    assert [finished[name] for name in ("action", "time", "dry_run")] == [
+        first.payload[name] for name in ("action", "time", "dry_run")
+    ]
+    assert summary(dry)["dry_run"] is True
+    assert not [line for line in dry if "outcome" in line]
+
+
+@pytest.mark.parametrize("level, kept, finished", [(None, 0, 1), ("INFO", 0, 1), ("DEBUG", 1, 1), ("WARN", 0, 0)])
+def test_the_log_level(ec2, level, kept, finished):
+    ec2.launch(tag="false")
+    env = {"AWS_LAMBDA_LOG_LEVEL": level} if level else {}
+    with function(ec2, **env) as stopinator:
+        logs = stopinator.logs(stopinator.invoke(STOP).request_id)
+    assert len([line for line in logs if line.get("decision") == "keep"]) == kept
+    assert len([line for line in logs if line["message"] == "run finished"]) == finished
+
+
+# -- the sample events --
+
+
+EVENTS = sorted((ROOT / "events").glob("*.json"))
+
+
+def test_there_are_sample_events():
+    assert EVENTS
+
+
+@pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
+def test_every_sample_event_is_accepted(ec2, path):
+    running, stopped = ec2.launch(), ec2.launch()
+    ec2.stop(stopped)
+    event = json.loads(path.read_text())
+    found = invoke(ec2, event, STOPINATOR_MAX_EVENT_AGE_MINUTES="0")
+    after = ec2.states()
+    if "instance_ids" in event:
+        assert rows(found) == dict.fromkeys(event["instance_ids"], "gone")
+    if "instance_ids" in event or found["dry_run"]:
+        assert after == {running: "running", stopped: "stopped"}
+    else:
+        assert set(after.values()) == {"stopped" if found["action"] == "stop" else "running"}
