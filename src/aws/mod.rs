@@ -2,6 +2,7 @@
 
 pub mod execute;
 pub mod observe;
+mod trim;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -36,6 +37,7 @@ impl Clients {
         // DescribeInstances is tried again by the SDK; Stop and Start are not (see `execute`).
         let config = config
             .clone()
+            .interceptor(trim::TrimInstances)
             .retry_config(RetryConfig::standard().with_max_attempts(5))
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(30)).build());
         let client = |region: &Region| {
