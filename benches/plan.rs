@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use stopinator::instance::{Facts, Instance, InstanceId, Region, State};
+use stopinator::instance::{Facts, Instance, InstanceId, Launch, Region, State};
 use stopinator::plan::plan;
 use stopinator::schedule::Tag;
 use stopinator::settings::Settings;
@@ -52,7 +52,7 @@ fn fleet(region: &Region) -> Vec<Instance> {
                 2 => Tag::Invalid("office hours".into()),
                 _ => Tag::Plain,
             }),
-            started_at: Some("2026-11-20T09:00:00Z".parse().expect("a time")),
+            launch: Launch { started_at: Some("2026-11-20T09:00:00Z".parse().expect("a time")), ..Launch::default() },
             stopped_by_hand_at: None,
             facts: Facts::default(),
         }

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
 
 use crate::aws::Clients;
-use crate::report::{Outcome, RESPONSE_LIMIT_BYTES, Response};
+use crate::instance::Outcome;
+use crate::report::{RESPONSE_LIMIT_BYTES, Response};
 use crate::run::{Run, run};
 use crate::settings::Settings;
 use crate::telemetry;
@@ -41,24 +42,39 @@ impl Handler {
         Self { settings, clients }
     }
 
-    /// Handles a trigger, as JSON, at the instant `now`.
+    /// Handles a trigger, as JSON, at the instant `now`; the answer comes before `deadline`.
     ///
     /// # Errors
     ///
     /// [`HandlerError`] in one sentence. It makes Lambda try an asynchronous invocation again, so what was refused
     /// for good is no error, and what another try may finish is one.
-    pub async fn handle(&self, trigger: &str, request_id: &str, now: Timestamp) -> Result<Response, HandlerError> {
-        let result = self.attempt(trigger, request_id, now).await;
+    pub async fn handle(
+        &self,
+        trigger: &str,
+        request_id: &str,
+        now: Timestamp,
+        deadline: Timestamp,
+    ) -> Result<Response, HandlerError> {
+        let result = self.attempt(trigger, request_id, now, deadline).await;
         if let Err(error) = &result {
             tracing::error!(requestId = request_id, error = error.code(), "{error}");
         }
         result
     }
 
-    async fn attempt(&self, trigger: &str, request_id: &str, now: Timestamp) -> Result<Response, HandlerError> {
+    async fn attempt(
+        &self,
+        trigger: &str,
+        request_id: &str,
+        now: Timestamp,
+        deadline: Timestamp,
+    ) -> Result<Response, HandlerError> {
         let began = Instant::now();
         let request = Request::parse(trigger, &self.settings, now)?;
-        let run = run(&self.settings, &self.clients, &request).await;
+        let time = deadline.duration_since(now).try_into().unwrap_or_default();
+        // The clock's last digits: enough for pauses that keep step with nobody's.
+        let seed = u64::from(now.subsec_nanosecond().unsigned_abs());
+        let run = run(&self.settings, &self.clients, &request, time, seed).await;
         telemetry::log_run(&run.report, request_id, began.elapsed());
         self.verdict(&run)?;
         Ok(Response::new(run.report, RESPONSE_LIMIT_BYTES))

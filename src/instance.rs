@@ -207,12 +207,49 @@ pub struct Instance {
     pub state: State,
     /// The parsed value of the deployment's tag; `None` where the instance does not carry the key.
     pub tag: Option<Tag>,
-    /// When it last started. EC2's `LaunchTime` is the last start, not the first launch.
-    pub started_at: Option<Timestamp>,
+    /// How it was launched.
+    pub launch: Launch,
     /// When somebody last stopped it, as [`stopped_by_hand_at`] reads it.
     pub stopped_by_hand_at: Option<Timestamp>,
     /// The facts that forbid an action.
     pub facts: Facts,
+}
+
+/// What acting on an instance, and seeing whether it worked, depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Launch {
+    /// Its type and zone.
+    pub placement: Option<Placement>,
+    /// Whether it is configured for hibernation.
+    pub hibernation: bool,
+    /// When it last started. EC2's `LaunchTime` is the last start, not the first launch.
+    pub started_at: Option<Timestamp>,
+    /// EC2's `StateReason.Code`, where it is stopped: a start that falls back shows another.
+    pub stop_code: Option<Box<str>>,
+}
+
+/// An instance type in an availability zone: what EC2 has capacity for, or has not. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Placement(Arc<(Box<str>, Box<str>)>);
+
+impl Placement {
+    /// A type and a zone, as EC2 names them.
+    #[must_use]
+    pub fn new(instance_type: &str, zone: &str) -> Self {
+        Self(Arc::new((instance_type.into(), zone.into())))
+    }
+
+    /// The type, such as `m5.large`.
+    #[must_use]
+    pub fn instance_type(&self) -> &str {
+        &self.0.0
+    }
+
+    /// The zone, such as `ap-northeast-2a`.
+    #[must_use]
+    pub fn zone(&self) -> &str {
+        &self.0.1
+    }
 }
 
 /// Facts about an instance that forbid an action whatever its tag says.
@@ -254,9 +291,7 @@ pub fn is_service_tag(key: &str) -> bool {
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html>
 #[must_use]
 pub fn stopped_by_hand_at(transition_reason: Option<&str>, state_reason_code: Option<&str>) -> Option<Timestamp> {
-    const HANDS: [&str; 3] =
-        ["Client.UserInitiatedShutdown", "Client.UserInitiatedHibernate", "Client.InstanceInitiatedShutdown"];
-    let nobody = |code: &str| (code.starts_with("Server.") || code.starts_with("Client.")) && !HANDS.contains(&code);
+    let nobody = |code: &str| is_a_side(code) && !stopped_by_somebody(code);
     if state_reason_code.is_some_and(nobody) {
         return None;
     }
@@ -264,6 +299,19 @@ pub fn stopped_by_hand_at(transition_reason: Option<&str>, state_reason_code: Op
     let text = rest.strip_suffix(" GMT)").or_else(|| rest.strip_suffix(" UTC)"))?;
     let time = strtime::parse("%Y-%m-%d %H:%M:%S", text).ok()?.to_datetime().ok()?;
     Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+/// Whether a `StateReason.Code` says that somebody stopped the instance, by the API or from within.
+#[must_use]
+pub fn stopped_by_somebody(code: &str) -> bool {
+    matches!(
+        code,
+        "Client.UserInitiatedShutdown" | "Client.UserInitiatedHibernate" | "Client.InstanceInitiatedShutdown"
+    )
+}
+
+fn is_a_side(code: &str) -> bool {
+    code.starts_with("Server.") || code.starts_with("Client.")
 }
 
 /// Why an instance was kept, or why what was planned for it is not as planned.
@@ -299,10 +347,28 @@ pub enum Reason {
     StartedByHand,
     /// Kept: it was stopped at or after the trigger's time, so somebody wants it off.
     StoppedByHand,
-    /// Failed: EC2 refused or did not answer the call.
+    /// Refused: protected against stopping by whoever owns it.
+    StopProtected,
+    /// Refused: a Spot instance whose request is for one time only.
+    SpotOneTime,
+    /// Refused: the role may not do this.
+    NotPermitted,
+    /// Refused or failed: it started, and fell back.
+    Bounced,
+    /// Refused or failed: what EC2 said is in the detail.
     Ec2Error,
+    /// Failed: EC2 had no tokens to spare.
+    Throttled,
+    /// Failed: EC2 has no room for this type in this zone.
+    NoCapacity,
     /// Not attempted: the plan has more actions than the breaker lets through.
     TooMany,
+    /// Not attempted: the deadline came first.
+    NoTimeLeft,
+    /// Accepted: still on its way to stopped.
+    StillStopping,
+    /// Accepted: still on its way to running.
+    StillStarting,
 }
 
 impl Reason {
@@ -324,13 +390,57 @@ impl Reason {
             Self::AlreadyRunning => "already-running",
             Self::StartedByHand => "started-by-hand",
             Self::StoppedByHand => "stopped-by-hand",
+            Self::StopProtected => "stop-protected",
+            Self::SpotOneTime => "spot-one-time",
+            Self::NotPermitted => "not-permitted",
+            Self::Bounced => "bounced",
             Self::Ec2Error => "ec2-error",
+            Self::Throttled => "throttled",
+            Self::NoCapacity => "no-capacity",
             Self::TooMany => "too-many",
+            Self::NoTimeLeft => "no-time-left",
+            Self::StillStopping => "still-stopping",
+            Self::StillStarting => "still-starting",
         }
     }
 }
 
 impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// What became of one planned action. The order is that of urgency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Another try may succeed.
+    Failed,
+    /// Refused for good.
+    Refused,
+    /// Not tried.
+    NotAttempted,
+    /// EC2 took the call.
+    Accepted,
+    /// Seen stopped, or running.
+    Confirmed,
+}
+
+impl Outcome {
+    /// The word as it stands in responses and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::NotAttempted => "not-attempted",
+            Self::Accepted => "accepted",
+            Self::Confirmed => "confirmed",
+        }
+    }
+}
+
+impl Serialize for Outcome {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }

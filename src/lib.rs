@@ -4,18 +4,20 @@
 //! and says for every instance what it did or why it did not.
 //!
 //! trigger → [request](trigger) → [observe](aws::observe) → [plan](mod@plan) → [execute](aws::execute) →
-//! [report] → log lines, response
+//! [verify](aws::verify) → [report] → log lines, response
 //!
 //! Imports run downwards only. The rooms, top down:
 //!
 //! | room | what it is for |
 //! |---|---|
 //! | [`handler`] | one invocation: trigger in, report out |
-//! | [`run`](mod@run) | observe, plan, execute |
+//! | [`run`](mod@run) | observe, plan, execute, verify |
 //! | [`telemetry`] | log lines |
 //! | [`aws`] | the only rooms that name the SDK |
 //! | [`report`] | outcomes, counts, response |
+//! | [`batch`] | the executor's head: what to send next |
 //! | [`plan`](mod@plan) | one decision for every instance |
+//! | [`refusal`] | what EC2's errors mean |
 //! | [`trigger`] | event or command to request |
 //! | [`settings`] | environment to settings |
 //! | [`instance`] | instance, action, state, reason |
@@ -25,10 +27,12 @@
 
 #[cfg(feature = "lambda")]
 pub mod aws;
+pub mod batch;
 #[cfg(feature = "lambda")]
 pub mod handler;
 pub mod instance;
 pub mod plan;
+pub mod refusal;
 pub mod report;
 #[cfg(feature = "lambda")]
 pub mod run;

@@ -28,7 +28,9 @@ async fn main() -> ExitCode {
     let clients = Clients::from_environment(&settings.regions).await;
     let handler = &Handler::new(settings, clients);
     let service = service_fn(async |event: LambdaEvent<Box<RawValue>>| {
-        handler.handle(event.payload.get(), &event.context.request_id, Timestamp::now()).await
+        let now = Timestamp::now();
+        let deadline = i64::try_from(event.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        handler.handle(event.payload.get(), &event.context.request_id, now, deadline.unwrap_or(now)).await
     });
     match lambda_runtime::run(service).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::instance::{Action, Instance, InstanceId, Reason, Region, State};
+use crate::instance::{Action, Instance, InstanceId, Launch, Reason, Region, State};
 use crate::schedule::Tag;
 use crate::settings::{Scope, Settings};
 use crate::trigger::Request;
@@ -23,6 +23,8 @@ pub struct Entry {
     pub name: Option<Box<str>>,
     /// Where it is; unknown for an id that EC2 does not know in any of several regions.
     pub region: Option<Region>,
+    /// How it was launched.
+    pub launch: Launch,
     /// What to do.
     pub decision: Decision,
     /// More about the reason, where there is more to say.
@@ -64,7 +66,8 @@ pub fn plan(
         .filter(|instance| asked_for(&instance.id))
         .map(|instance| {
             let (decision, detail) = decide(settings, request, &instance);
-            Entry { id: instance.id, name: instance.name, region: Some(instance.region), decision, detail }
+            let (id, name, region) = (instance.id, instance.name, Some(instance.region));
+            Entry { id, name, region, launch: instance.launch, decision, detail }
         })
         .collect();
     if looked_in.len() == request.regions.len() {
@@ -87,6 +90,7 @@ fn not_found(request: &Request, entries: &[Entry]) -> Vec<Entry> {
             id: *id,
             name: None,
             region: region.cloned(),
+            launch: Launch::default(),
             decision: Decision::Keep(Reason::Gone),
             detail: Some("EC2 does not know this id here".into()),
         })
@@ -133,7 +137,7 @@ fn decide(settings: &Settings, request: &Request, instance: &Instance) -> (Decis
     match (request.action, instance.state) {
         (Action::Stop, State::Stopped) => keep(Reason::AlreadyStopped),
         (Action::Start, State::Running) => keep(Reason::AlreadyRunning),
-        (Action::Stop, State::Running) => match instance.started_at {
+        (Action::Stop, State::Running) => match instance.launch.started_at {
             Some(started) if started >= request.time => keep_because(
                 Reason::StartedByHand,
                 format!("started at {started}, not before the trigger's time {}", request.time),
@@ -183,6 +187,10 @@ mod tests {
         Region::try_from(name.to_owned()).unwrap()
     }
 
+    fn started(started_at: Option<Timestamp>) -> Launch {
+        Launch { started_at, ..Launch::default() }
+    }
+
     /// Running since yesterday, tagged `true`, nothing in the way.
     fn plain() -> Instance {
         Instance {
@@ -191,7 +199,7 @@ mod tests {
             name: None,
             state: State::Running,
             tag: Some(Tag::Plain),
-            started_at: Some(at("2026-11-20T09:00:00Z")),
+            launch: started(Some(at("2026-11-20T09:00:00Z"))),
             stopped_by_hand_at: None,
             facts: Facts::default(),
         }
@@ -307,7 +315,7 @@ mod tests {
             (Some("2026-11-21T08:59:30Z"), Decision::Keep(Reason::StartedByHand)),
             (None, Decision::Act(Action::Stop)),
         ] {
-            let instance = Instance { started_at: started.map(at), ..plain() };
+            let instance = Instance { launch: super::tests::started(started.map(at)), ..plain() };
             assert_eq!(decided("tagged", STOP, instance), decision, "{started:?}");
         }
     }
@@ -371,7 +379,7 @@ mod tests {
                     name: None,
                     state,
                     tag,
-                    started_at: when,
+                    launch: started(when),
                     stopped_by_hand_at: when,
                     facts: Facts {
                         operator_managed: facts.0,

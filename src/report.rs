@@ -6,8 +6,8 @@ use std::io;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use crate::instance::{Action, InstanceId, Reason, Region};
-use crate::plan::{Decision, Plan};
+use crate::instance::{Action, InstanceId, Launch, Outcome, Reason, Region};
+use crate::plan::{Decision, Entry, Plan};
 use crate::trigger::Request;
 
 /// The most bytes of JSON that a response may have. Lambda takes 6 MB.
@@ -39,6 +39,9 @@ pub struct Row {
     /// Where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
+    /// How it was launched.
+    #[serde(skip)]
+    pub launch: Launch,
     /// What was planned; none is written as `keep`.
     #[serde(rename = "decision", serialize_with = "action_or_keep")]
     pub planned: Option<Action>,
@@ -51,21 +54,6 @@ pub struct Row {
     /// More, where there is more to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<Box<str>>,
-}
-
-/// What became of one planned action. The order is that of urgency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
-    /// Another try may succeed.
-    Failed,
-    /// Refused for good.
-    Refused,
-    /// Not tried.
-    NotAttempted,
-    /// EC2 took the call.
-    Accepted,
-    /// Seen stopped, or running.
-    Confirmed,
 }
 
 /// Sums over a report: `found` = `kept` + `planned`; `planned` = the five outcomes together, unless dry.
@@ -117,8 +105,8 @@ impl Report {
                 Decision::Act(action) => (Some(action), None),
                 Decision::Keep(reason) => (None, Some(reason)),
             };
-            let (id, name, region, detail) = (entry.id, entry.name, entry.region, entry.detail);
-            Row { id, name, region, planned, outcome: None, reason, detail }
+            let Entry { id, name, region, launch, detail, .. } = entry;
+            Row { id, name, region, launch, planned, outcome: None, reason, detail }
         });
         Self { action: request.action, time: request.instant, dry_run: request.dry_run, instances: rows.collect() }
     }
@@ -154,26 +142,6 @@ impl Row {
     #[must_use]
     pub fn decision(&self) -> &'static str {
         self.planned.map_or("keep", Action::as_str)
-    }
-}
-
-impl Outcome {
-    /// The word as it stands in responses and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::Refused => "refused",
-            Self::NotAttempted => "not-attempted",
-            Self::Accepted => "accepted",
-            Self::Confirmed => "confirmed",
-        }
-    }
-}
-
-impl Serialize for Outcome {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -270,6 +238,7 @@ mod tests {
             id: InstanceId::try_from(format!("i-{number:08x}")).unwrap(),
             name: None,
             region: Some(Region::try_from("ap-northeast-2".to_owned()).unwrap()),
+            launch: Launch::default(),
             planned,
             outcome,
             reason: planned.is_none().then_some(Reason::OptedOut),

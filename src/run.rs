@@ -1,18 +1,23 @@
-//! One run: observe, plan, execute.
+//! One run: observe, plan, execute, verify.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 
-use crate::aws::{CallError, Clients, execute, observe};
-use crate::instance::{Action, Reason, Region};
+use crate::aws::{Clients, execute, observe, verify};
+use crate::batch::{Head, Target};
+use crate::instance::{Action, Outcome, Reason, Region};
 use crate::plan::plan;
-use crate::report::{Outcome, Report, Row};
+use crate::report::{Report, Row};
 use crate::settings::Settings;
 use crate::trigger::Request;
 
 /// How many regions are looked at side by side: each holds one page in memory.
 const REGIONS_AT_ONCE: usize = 4;
+/// What is kept of the invocation's time for the report.
+const FOR_THE_REPORT: Duration = Duration::from_secs(3);
 
 /// What a run leaves behind.
 #[derive(Debug)]
@@ -27,31 +32,37 @@ pub struct Run {
 
 /// A region that could not be observed.
 #[derive(Debug, thiserror::Error)]
-#[error("{region} could not be observed: {source}")]
+#[error("{region} could not be observed: {why}")]
 pub struct Unobserved {
     /// The region.
     pub region: Region,
-    /// The call that failed.
-    pub source: CallError,
+    /// The call that failed, and what EC2 said.
+    pub why: String,
 }
 
-/// Carries out a request; a dry one ends with the plan.
-pub async fn run(settings: &Settings, clients: &Clients, request: &Request) -> Run {
+/// Carries out a request within `time`, the report included; a dry one ends with the plan. `seed` spreads the pauses.
+pub async fn run(settings: &Settings, clients: &Clients, request: &Request, time: Duration, seed: u64) -> Run {
+    let clock = clients.clock(time.saturating_sub(FOR_THE_REPORT));
     let mut found_by_region = Vec::new();
     let mut looked_in = Vec::new();
     let mut unobserved = Vec::new();
     let looks = request.regions.iter().filter_map(|region| Some((region, clients.get(region)?)));
     let mut looks = stream::iter(looks)
-        .map(async |(region, client)| (region, observe::observe(client, region, settings, request).await))
+        .map(async |(region, client)| {
+            (region, clock.before_deadline(observe::observe(client, region, settings, request)).await)
+        })
         .buffered(REGIONS_AT_ONCE);
     while let Some((region, found)) = looks.next().await {
-        match found {
-            Ok(found) => {
+        let why = match found {
+            Some(Ok(found)) => {
                 found_by_region.push(found);
                 looked_in.push(region.clone());
+                continue;
             }
-            Err(source) => unobserved.push(Unobserved { region: region.clone(), source }),
-        }
+            Some(Err(error)) => error.to_string(),
+            None => "DescribeInstances: no answer in time".to_owned(),
+        };
+        unobserved.push(Unobserved { region: region.clone(), why });
     }
 
     let plan = plan(settings, request, found_by_region.into_iter().flatten(), &looked_in);
@@ -62,37 +73,37 @@ pub async fn run(settings: &Settings, clients: &Clients, request: &Request) -> R
             row.settle(Outcome::NotAttempted, Some(Reason::TooMany), None);
         }
     } else if !request.dry_run {
-        execute(clients, &mut report.instances).await;
+        let parts = planned(&mut report.instances).into_iter();
+        let parts = parts.filter_map(|((region, action), rows)| Some((clients.get(&region)?, action, rows)));
+        join_all(parts.map(async |(client, action, mut rows)| {
+            let targets = rows.iter().map(|row| Target { id: row.id, launch: row.launch.clone() }).collect();
+            let head = Head::new(action, targets, settings.hibernate, clock.deadline(), seed);
+            let head = execute::execute(client, &clock, action, head).await;
+            note(&mut rows, head);
+            verify::verify(client, &clock, settings.verify, action, &mut rows).await;
+        }))
+        .await;
     }
     Run { report, unobserved, too_many }
 }
 
-/// A call that fails marks its own batch; the other batches go on.
-async fn execute(clients: &Clients, rows: &mut [Row]) {
-    for ((region, action), mut rows) in due(rows) {
-        let Some(client) = clients.get(&region) else { continue };
-        for batch in rows.chunks_mut(execute::IDS_A_CALL) {
-            let ids: Vec<_> = batch.iter().map(|row| &row.id).collect();
-            let result = execute::send(client, action, &ids).await;
-            for row in batch {
-                match &result {
-                    Ok(()) => row.settle(Outcome::Accepted, None, None),
-                    Err(error) => {
-                        row.settle(Outcome::Failed, Some(Reason::Ec2Error), Some(error.said.as_str().into()));
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The planned rows, by the calls that they need.
-fn due(rows: &mut [Row]) -> BTreeMap<(Region, Action), Vec<&mut Row>> {
-    let mut due: BTreeMap<_, Vec<_>> = BTreeMap::new();
+/// The planned rows, by region and action: each part has clients, buckets and a head of its own.
+fn planned(rows: &mut [Row]) -> BTreeMap<(Region, Action), Vec<&mut Row>> {
+    let mut parts: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for row in rows {
         if let (Some(region), Some(action)) = (&row.region, row.planned) {
-            due.entry((region.clone(), action)).or_default().push(row);
+            parts.entry((region.clone(), action)).or_default().push(row);
         }
     }
-    due
+    parts
+}
+
+fn note(rows: &mut [&mut Row], head: Head) {
+    let (targets, settled) = head.into_settled();
+    let mut by_id: BTreeMap<_, _> = rows.iter_mut().map(|row| (row.id, row)).collect();
+    for settled in settled {
+        if let Some(row) = by_id.get_mut(&targets[settled.target].id) {
+            row.settle(settled.outcome, settled.reason, settled.detail);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
@@ -35,6 +36,10 @@ pub struct Settings {
     pub scope: Scope,
     /// Plan and report only.
     pub dry_run: bool,
+    /// Hibernate what is configured for it, instead of stopping it.
+    pub hibernate: bool,
+    /// How long to look again after acting; zero is not at all.
+    pub verify: Duration,
     /// The breaker: the most actions that one plan may hold, all regions together; `None` is no limit.
     pub max_actions: Option<NonZeroUsize>,
     /// How far a trigger's time may lie in the past; `None` is any age.
@@ -82,6 +87,13 @@ impl Settings {
             action: reader.read("STOPINATOR_ACTION", Action::Stop, action),
             scope: reader.read("STOPINATOR_SCOPE", Scope::Tagged, scope),
             dry_run: reader.read("STOPINATOR_DRY_RUN", false, boolean),
+            hibernate: reader.read("STOPINATOR_HIBERNATE", false, boolean),
+            verify: reader.read("STOPINATOR_VERIFY_SECONDS", Duration::from_mins(1), |text| {
+                match whole_number(text)? {
+                    seconds @ 0..=600 => Ok(Duration::from_secs(seconds.into())),
+                    seconds => Err(format!("`{seconds}` is out of range; give 0 to 600 seconds, 0 is off")),
+                }
+            }),
             max_actions: reader.read("STOPINATOR_MAX_ACTIONS", NonZeroUsize::new(200), |text| {
                 whole_number(text).map(|n| NonZeroUsize::new(n as usize))
             }),
@@ -146,18 +158,10 @@ impl Reader {
         })
     }
 
-    /// These names belong to the contract and are checked like the rest; what they ask for comes with schedules,
-    /// hibernation and verification. Asking for a behaviour that this version lacks is refused, not ignored.
+    /// These names belong to the contract and are checked like the rest; what they ask for comes with schedules.
+    /// Asking for a behaviour that this version lacks is refused, not ignored.
     fn check_what_is_not_used_yet(&mut self) {
         self.read("STOPINATOR_TIME_ZONE", (), time_zone);
-        self.read("STOPINATOR_VERIFY_SECONDS", (), |text| match whole_number(text)? {
-            0..=600 => Ok(()),
-            seconds => Err(format!("`{seconds}` is out of range; give 0 to 600 seconds, 0 is off")),
-        });
-        self.read("STOPINATOR_HIBERNATE", (), |text| match boolean(text) {
-            Ok(true) => Err("this version cannot hibernate; unset it or set it to `false`".into()),
-            checked => checked.map(drop),
-        });
         self.read("STOPINATOR_HAND_START_HOURS", (), |text| match whole_number(text)? {
             0 => Ok(()),
             _ => Err("this version has no limit on hand starts; unset it or set it to 0".into()),
@@ -240,6 +244,8 @@ mod tests {
                 action: Action::Stop,
                 scope: Scope::Tagged,
                 dry_run: false,
+                hibernate: false,
+                verify: Duration::from_mins(1),
                 max_actions: NonZeroUsize::new(200),
                 max_event_age: Some(SignedDuration::from_mins(60)),
                 regions: vec![region("ap-northeast-2")],
@@ -255,7 +261,7 @@ mod tests {
             ("STOPINATOR_SCOPE", "ALL"),
             ("STOPINATOR_TIME_ZONE", "Asia/Seoul"),
             ("STOPINATOR_DRY_RUN", "True"),
-            ("STOPINATOR_HIBERNATE", "false"),
+            ("STOPINATOR_HIBERNATE", "true"),
             ("STOPINATOR_VERIFY_SECONDS", "600"),
             ("STOPINATOR_MAX_ACTIONS", "0"),
             ("STOPINATOR_MAX_EVENT_AGE_MINUTES", "0"),
@@ -270,6 +276,8 @@ mod tests {
                 action: Action::Start,
                 scope: Scope::All,
                 dry_run: true,
+                hibernate: true,
+                verify: Duration::from_mins(10),
                 max_actions: None,
                 max_event_age: None,
                 regions: vec![region("eu-west-1"), region("us-east-1")],
@@ -292,7 +300,6 @@ mod tests {
             ("STOPINATOR_TIME_ZONE", "Asia/Soul"),
             ("STOPINATOR_DRY_RUN", "1"),
             ("STOPINATOR_DRY_RUN", ""),
-            ("STOPINATOR_HIBERNATE", "true"),
             ("STOPINATOR_HIBERNATE", "maybe"),
             ("STOPINATOR_VERIFY_SECONDS", "601"),
             ("STOPINATOR_MAX_ACTIONS", "-1"),

@@ -11,7 +11,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-use crate::report::{Outcome, Report, Row};
+use crate::instance::{Outcome, Reason};
+use crate::report::{Report, Row};
 
 /// Starts the log, as Lambda's own variables ask: `AWS_LAMBDA_LOG_LEVEL` (`INFO` unless set) and
 /// `AWS_LAMBDA_LOG_FORMAT` (`Text` for lines to read at a terminal, else JSON).
@@ -55,6 +56,16 @@ fn level(name: &str) -> LevelFilter {
 pub fn log_run(report: &Report, request_id: &str, took: Duration) {
     for row in &report.instances {
         log_row(row, request_id);
+    }
+    let refused = |row: &&Row| row.reason == Some(Reason::NotPermitted);
+    if let Some(row) = report.instances.iter().find(refused) {
+        tracing::error!(
+            requestId = request_id,
+            instances = report.instances.iter().filter(refused).count(),
+            detail = row.detail.as_deref(),
+            "the function's role may not {} some instances",
+            row.decision()
+        );
     }
     let counts = report.counts();
     tracing::info!(

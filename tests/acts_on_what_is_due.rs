@@ -3,8 +3,8 @@
 use crate::support::ec2::Machine;
 use crate::support::{RULE_FIRED, START, fleet, id};
 
-#[tokio::test]
-async fn the_rule_stops_the_tagged_fleet() {
+#[test]
+fn the_rule_stops_the_tagged_fleet() {
     let story = fleet([
         Machine::running(id(1)).due().tagged("Name", "web"),
         Machine::running(id(2)).tagged("Stopinator", ""),
@@ -13,156 +13,127 @@ async fn the_rule_stops_the_tagged_fleet() {
         Machine::running(id(5)),
         Machine::stopped(id(6)).due(),
     ])
-    .on(RULE_FIRED)
-    .await;
+    .on(RULE_FIRED);
     insta::assert_snapshot!(serde_json::to_string_pretty(story.response()).unwrap());
     assert_eq!(story.named(), [id(1), id(2)]);
     assert_eq!(story.calls_of("StopInstances").len(), 1);
 }
 
-#[tokio::test]
-async fn a_start_command_starts_it_again() {
+#[test]
+fn a_start_command_starts_it_again() {
     let story =
-        fleet([Machine::stopped(id(1)).due(), Machine::running(id(2)).due(), Machine::stopped(id(3))]).on(START).await;
-    assert_eq!(story.said(&id(1)), ("start".into(), "accepted".into()));
+        fleet([Machine::stopped(id(1)).due(), Machine::running(id(2)).due(), Machine::stopped(id(3))]).on(START);
+    assert_eq!(story.said(&id(1)), ("start".into(), "confirmed".into()));
     assert_eq!(story.said(&id(2)), ("keep".into(), "already-running".into()));
     assert_eq!(story.named(), [id(1)]);
-    assert_eq!(story.state(&id(1)), "pending");
+    assert_eq!(story.state(&id(1)), "running");
 }
 
-#[tokio::test]
-async fn the_deployments_action_is_what_a_bare_event_means() {
-    let story = fleet([Machine::stopped(id(1)).due()]).with("STOPINATOR_ACTION", "start").on(RULE_FIRED).await;
-    assert_eq!(story.state(&id(1)), "pending");
+#[test]
+fn the_deployments_action_is_what_a_bare_event_means() {
+    let story = fleet([Machine::stopped(id(1)).due()]).with("STOPINATOR_ACTION", "start").on(RULE_FIRED);
+    assert_eq!(story.state(&id(1)), "running");
 }
 
-#[tokio::test]
-async fn a_repeated_event_undoes_nobodys_work() {
-    let started = Machine { launch_time: "2026-11-21T09:00:05.000Z", ..Machine::running(id(1)).due() };
-    let story = fleet([started]).on(RULE_FIRED).await;
+#[test]
+fn a_repeated_event_undoes_nobodys_work() {
+    let started = Machine { launch_time: "2026-11-21T09:00:05.000Z".into(), ..Machine::running(id(1)).due() };
+    let story = fleet([started]).on(RULE_FIRED);
     assert_eq!(story.said(&id(1)), ("keep".into(), "started-by-hand".into()));
     assert!(story.touched_nothing());
 
-    let by_hand =
-        Machine { transition_reason: "User initiated (2026-11-21 09:00:05 GMT)", ..Machine::stopped(id(1)).due() };
+    let by_hand = Machine {
+        transition_reason: "User initiated (2026-11-21 09:00:05 GMT)".into(),
+        ..Machine::stopped(id(1)).due()
+    };
     let by_aws = Machine { state_reason: Some("Server.SpotInstanceShutdown"), ..by_hand.clone() };
     let by_aws = Machine { id: id(2), ..by_aws };
-    let story = fleet([by_hand, by_aws]).on(START).await;
+    let story = fleet([by_hand, by_aws]).on(START);
     assert_eq!(story.said(&id(1)), ("keep".into(), "stopped-by-hand".into()));
-    assert_eq!(story.said(&id(2)), ("start".into(), "accepted".into()));
+    assert_eq!(story.said(&id(2)), ("start".into(), "confirmed".into()));
 
     let scenario = fleet([Machine::running(id(1)).due()]);
-    assert_eq!(scenario.on(RULE_FIRED).await.named(), [id(1)]);
-    let again = scenario.on(RULE_FIRED).await;
-    assert_eq!(again.said(&id(1)), ("keep".into(), "in-transition".into()));
+    assert_eq!(scenario.on(RULE_FIRED).named(), [id(1)]);
+    let again = scenario.on(RULE_FIRED);
+    assert_eq!(again.said(&id(1)), ("keep".into(), "already-stopped".into()));
     assert!(again.touched_nothing());
 }
 
-#[tokio::test]
-async fn calls_carry_up_to_a_thousand_ids() {
+#[test]
+fn calls_carry_up_to_a_thousand_ids() {
     for (size, expected) in
         [(0, vec![]), (1, vec![1]), (999, vec![999]), (1000, vec![1000]), (2001, vec![1000, 1000, 1])]
     {
         let machines = (0..size).map(|n| Machine::running(id(n)).due());
-        let story = fleet(machines).with("STOPINATOR_MAX_ACTIONS", "0").on(RULE_FIRED).await;
+        let story = fleet(machines).with("STOPINATOR_MAX_ACTIONS", "0").on(RULE_FIRED);
         let sizes: Vec<usize> = story.calls_of("StopInstances").iter().map(|call| call.ids().len()).collect();
         assert_eq!(sizes, expected);
-        assert_eq!(story.response()["counts"]["accepted"], size);
+        assert_eq!(story.response()["counts"]["confirmed"], size);
     }
 }
 
-#[tokio::test]
-async fn a_call_that_fails_marks_its_batch_and_the_others_go_on() {
-    let mut machines: Vec<Machine> = (0..1500).map(|n| Machine::running(id(n)).due()).collect();
-    machines[7].stop_protected = true;
-    let story = fleet(machines).with("STOPINATOR_MAX_ACTIONS", "0").on(RULE_FIRED).await;
-    let (code, message) = story.error();
-    assert_eq!(code, "unfinished");
-    assert!(message.contains("1500 found, 0 kept, 1500 planned: 500 accepted, 1000 failed"), "{message}");
-    assert!(message.contains("OperationNotPermitted: The instance"), "{message}");
-    assert_eq!(story.calls_of("StopInstances").len(), 2, "the SDK does not try Stop again by itself");
-    assert_eq!((story.state(&id(0)), story.state(&id(1000))), ("running", "stopping"));
-}
-
-#[tokio::test]
-async fn stop_and_start_are_sent_once_even_when_throttled() {
-    for (action, trigger, machine) in [
-        ("StopInstances", RULE_FIRED, Machine::running(id(1)).due()),
-        ("StartInstances", START, Machine::stopped(id(1)).due()),
-    ] {
-        let story = fleet([machine])
-            .where_ec2_refuses("ap-northeast-2", action, "RequestLimitExceeded", "Request limit exceeded.")
-            .on(trigger)
-            .await;
-        assert_eq!(story.calls_of(action).len(), 1);
-        assert!(story.error().1.contains("RequestLimitExceeded"), "{:?}", story.error());
-    }
-}
-
-#[tokio::test]
-async fn describe_is_tried_again_when_throttled() {
+#[test]
+fn describe_is_tried_again_when_throttled() {
     let story = fleet([Machine::running(id(1)).due()])
         .where_ec2_refuses("ap-northeast-2", "DescribeInstances", "RequestLimitExceeded", "Request limit exceeded.")
-        .on(RULE_FIRED)
-        .await;
+        .on(RULE_FIRED);
     assert_eq!(story.calls_of("DescribeInstances").len(), 5);
     assert!(story.touched_nothing());
 }
 
-#[tokio::test]
-async fn a_region_that_cannot_be_observed_costs_only_itself() {
+#[test]
+fn a_region_that_cannot_be_observed_costs_only_itself() {
     let story = fleet([Machine::running(id(1)).due(), Machine::running(id(2)).due().in_region("eu-west-1")])
         .with("STOPINATOR_REGIONS", "ap-northeast-2,eu-west-1")
         .where_ec2_refuses("eu-west-1", "DescribeInstances", "UnauthorizedOperation", "You are not authorized")
-        .on(RULE_FIRED)
-        .await;
+        .on(RULE_FIRED);
     let (code, message) = story.error();
     assert_eq!(code, "unfinished");
     assert!(message.contains("eu-west-1 could not be observed: DescribeInstances: UnauthorizedOperation"), "{message}");
-    assert_eq!(story.state(&id(1)), "stopping");
+    assert_eq!(story.state(&id(1)), "stopped");
 }
 
-#[tokio::test]
-async fn the_breaker_holds_back_a_plan_that_is_too_large() {
+#[test]
+fn the_breaker_holds_back_a_plan_that_is_too_large() {
     let machines =
         || (0..6).map(|n| Machine::running(id(n)).due().in_region(if n < 3 { "eu-west-1" } else { "us-east-1" }));
     let scenario =
         |max| fleet(machines()).with("STOPINATOR_REGIONS", "eu-west-1,us-east-1").with("STOPINATOR_MAX_ACTIONS", max);
-    let story = scenario("5").on(RULE_FIRED).await;
+    let story = scenario("5").on(RULE_FIRED);
     assert!(story.touched_nothing());
     let (code, message) = story.error();
     assert_eq!(code, "too-many");
     for part in ["6 actions", "STOPINATOR_MAX_ACTIONS is 5", "6 not attempted"] {
         assert!(message.contains(part), "{message}");
     }
-    assert_eq!(scenario("6").on(RULE_FIRED).await.named().len(), 6);
-    assert_eq!(scenario("0").on(RULE_FIRED).await.named().len(), 6);
+    assert_eq!(scenario("6").on(RULE_FIRED).named().len(), 6);
+    assert_eq!(scenario("0").on(RULE_FIRED).named().len(), 6);
 
-    let dry = scenario("5").on(r#"{"action": "stop", "dry_run": true}"#).await;
+    let dry = scenario("5").on(r#"{"action": "stop", "dry_run": true}"#);
     assert_eq!(dry.response()["counts"]["planned"], 6, "a dry run shows the plan all the same");
 }
 
-#[tokio::test]
-async fn a_dry_run_is_the_same_plan_and_nothing_more() {
+#[test]
+fn a_dry_run_is_the_same_plan_and_nothing_more() {
     let machines = || [Machine::running(id(1)).due(), Machine::running(id(2)).tagged("Stopinator", "false")];
-    let by_command = fleet(machines()).on(r#"{"action": "stop", "dry_run": true}"#).await;
-    let by_setting = fleet(machines()).with("STOPINATOR_DRY_RUN", "true").on(RULE_FIRED).await;
+    let by_command = fleet(machines()).on(r#"{"action": "stop", "dry_run": true}"#);
+    let by_setting = fleet(machines()).with("STOPINATOR_DRY_RUN", "true").on(RULE_FIRED);
     for story in [by_command, by_setting] {
         assert!(story.touched_nothing());
         assert_eq!(story.response()["dry_run"], true);
         assert_eq!(story.said(&id(1)), ("stop".into(), String::new()));
         assert_eq!(story.said(&id(2)), ("keep".into(), "opted-out".into()));
         let counts = &story.response()["counts"];
-        assert_eq!((&counts["planned"], &counts["accepted"]), (&1.into(), &0.into()));
+        assert_eq!((&counts["planned"], &counts["confirmed"]), (&1.into(), &0.into()));
     }
 }
 
-#[tokio::test]
-async fn a_dry_run_looks_ahead_to_any_time() {
-    let machine = Machine { launch_time: "2026-11-21T08:30:00.000Z", ..Machine::running(id(1)).due() };
+#[test]
+fn a_dry_run_looks_ahead_to_any_time() {
+    let machine = Machine { launch_time: "2026-11-21T08:30:00.000Z".into(), ..Machine::running(id(1)).due() };
     for (time, decision) in [("2026-11-21T08:00:00Z", "keep"), ("2027-01-01T00:00:00Z", "stop")] {
         let command = format!(r#"{{"action": "stop", "dry_run": true, "time": "{time}"}}"#);
-        let story = fleet([machine.clone()]).on(&command).await;
+        let story = fleet([machine.clone()]).on(&command);
         assert_eq!(story.response()["time"], time);
         assert_eq!(story.said(&id(1)).0, decision);
     }

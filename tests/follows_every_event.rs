@@ -9,23 +9,22 @@ use crate::support::{fleet, id};
 
 /// The file, then what becomes of a running and of a stopped instance.
 const EVENTS: [(&str, &str, &str); 6] = [
-    ("scheduled-rule.json", "stopping", "stopped"),
-    ("scheduled-scheduler.json", "stopping", "stopped"),
-    ("command-stop.json", "stopping", "stopped"),
-    ("command-start.json", "running", "pending"),
+    ("scheduled-rule.json", "stopped", "stopped"),
+    ("scheduled-scheduler.json", "stopped", "stopped"),
+    ("command-stop.json", "stopped", "stopped"),
+    ("command-start.json", "running", "running"),
     ("command-dry-run.json", "running", "stopped"),
     ("command-narrowed.json", "running", "stopped"),
 ];
 
-#[tokio::test]
-async fn each_does_what_it_says() {
+#[test]
+fn each_does_what_it_says() {
     for (file, running, stopped) in EVENTS {
         let trigger = fs::read_to_string(folder().join(file)).expect(file);
         let named = Machine::running("i-0a1b2c3d4e5f60718").due();
         let story = fleet([Machine::running(id(1)).due(), Machine::stopped(id(2)).due(), named])
             .with("STOPINATOR_MAX_EVENT_AGE_MINUTES", "0")
-            .on(&trigger)
-            .await;
+            .on(&trigger);
         assert!(story.answer.is_ok(), "{file}: {:?}", story.answer);
         assert_eq!((story.state(&id(1)), story.state(&id(2))), (running, stopped), "{file}");
         if file == "command-narrowed.json" {

@@ -5,8 +5,12 @@
 
 mod acts_on_what_is_due;
 mod finds_every_instance;
+mod finishes_the_job;
 mod follows_every_event;
+mod keeps_pace;
+mod proves_it;
 mod refuses_bad_input;
 mod spares_all_others;
 mod support;
+mod survives_any_story;
 mod template_fits_code;

@@ -3,8 +3,8 @@
 use crate::support::ec2::Machine;
 use crate::support::{fleet, id};
 
-#[tokio::test]
-async fn nothing_is_asked_or_touched() {
+#[test]
+fn nothing_is_asked_or_touched() {
     for (trigger, code, part) in [
         ("{}", "bad-trigger", "`action`"),
         ("null", "bad-trigger", "JSON object"),
@@ -17,7 +17,7 @@ async fn nothing_is_asked_or_touched() {
         (r#"{"action": "stop", "time": "2026-11-21T07:59:00Z"}"#, "stale-event", "61 minutes before"),
         (r#"{"action": "stop", "time": "2026-11-21T09:06:00Z"}"#, "stale-event", "5 minutes after"),
     ] {
-        let story = fleet([Machine::running(id(1)).due()]).on(trigger).await;
+        let story = fleet([Machine::running(id(1)).due()]).on(trigger);
         let (found, message) = story.error();
         assert_eq!(found, code, "{trigger}");
         assert!(message.contains(part), "{trigger} gave: {message}");

@@ -39,12 +39,12 @@ fn the_binary_is_the_one_that_the_package_builds() {
     let _: &str = env!("CARGO_BIN_EXE_stopinator-lambda");
 }
 
-#[tokio::test]
-async fn the_role_allows_what_the_code_calls_and_no_more() {
+#[test]
+fn the_role_allows_what_the_code_calls_and_no_more() {
     let mut called = BTreeSet::new();
     for (scope, trigger) in [("tagged", RULE_FIRED), ("tagged", START), ("all", RULE_FIRED), ("all", START)] {
         let machines = [Machine::running(id(1)).due(), Machine::stopped(id(2)).due(), Machine::running(id(3))];
-        let story = fleet(machines).with("STOPINATOR_SCOPE", scope).on(trigger).await;
+        let story = fleet(machines).with("STOPINATOR_SCOPE", scope).on(trigger);
         called.extend(story.calls.iter().map(|call| format!("ec2:{}", call.action)));
     }
     let allowed: BTreeSet<String> = words(&template(), "ec2:").into_iter().filter(|word| word.len() > 4).collect();

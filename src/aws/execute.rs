@@ -1,35 +1,75 @@
-//! Sends the plan's actions to EC2.
+//! The hand of [`batch`](crate::batch): sends, waits, answers back.
+
+use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 
-use super::CallError;
+use super::clock::Clock;
+use super::{chain, observe};
+use crate::batch::{Head, Step};
 use crate::instance::{Action, InstanceId};
+use crate::refusal::Refusal;
 
-/// The most ids in one call: the size of EC2's bucket of resource tokens, beyond which a call could never pass.
-///
-/// Source: <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
-pub const IDS_A_CALL: usize = 1000;
+/// The longest that one call may take.
+const CALL: Duration = Duration::from_secs(20);
 
-/// Stops or starts instances, 1 to [`IDS_A_CALL`] of them, in one call. Never forced, nothing skipped.
+/// Drives a head to its end.
+pub async fn execute(client: &Client, clock: &Clock, action: Action, mut head: Head) -> Head {
+    loop {
+        match head.next(clock.now()) {
+            Step::Send { ids, hibernate } => {
+                let answer = send(client, clock, action, &ids, hibernate).await;
+                head.answered(clock.now(), answer);
+            }
+            Step::Look(ids) => {
+                let seen = clock.before_deadline(observe::look(client, &ids)).await.and_then(Result::ok);
+                let states = seen.map(|seen| seen.into_iter().map(|(id, seen)| (id, seen.state)).collect());
+                head.looked(states.as_ref());
+            }
+            Step::WaitUntil(then) => clock.wait_until(then).await,
+            Step::Done => return head,
+        }
+    }
+}
+
+/// Stops or starts instances in one call. Never forced, nothing skipped.
 ///
-/// EC2 takes or refuses such a call as a whole. The SDK's retries are off: whether to try again, and with which ids,
-/// is not for a layer that knows neither.
-///
-/// # Errors
-///
-/// What EC2 said, or what went wrong on the way; the call may have been carried out all the same.
-pub async fn send(client: &Client, action: Action, ids: &[&InstanceId]) -> Result<(), CallError> {
+/// The SDK's retries are off: whether to try again, and with which ids, is the head's to say.
+async fn send(
+    client: &Client,
+    clock: &Clock,
+    action: Action,
+    ids: &[InstanceId],
+    hibernate: bool,
+) -> Result<(), Refusal> {
     let ids = Some(ids.iter().map(ToString::to_string).collect());
-    let once = aws_sdk_ec2::config::Config::builder().retry_config(RetryConfig::disabled());
+    let longest = CALL.min(clock.deadline().saturating_sub(clock.now()));
+    let once = aws_sdk_ec2::config::Config::builder()
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().operation_timeout(longest).build());
     match action {
         Action::Stop => {
-            let call = client.stop_instances().set_instance_ids(ids).customize().config_override(once);
-            call.send().await.map(drop).map_err(|error| CallError::new("StopInstances", error))
+            let hibernate = hibernate.then_some(true);
+            let call = client.stop_instances().set_instance_ids(ids).set_hibernate(hibernate).customize();
+            call.config_override(once).send().await.map(drop).map_err(|error| refusal(&error))
         }
         Action::Start => {
-            let call = client.start_instances().set_instance_ids(ids).customize().config_override(once);
-            call.send().await.map(drop).map_err(|error| CallError::new("StartInstances", error))
+            let call = client.start_instances().set_instance_ids(ids).customize();
+            call.config_override(once).send().await.map(drop).map_err(|error| refusal(&error))
         }
+    }
+}
+
+fn refusal<E>(error: &SdkError<E>) -> Refusal
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let server_side = error.raw_response().is_some_and(|response| response.status().is_server_error());
+    match error.code() {
+        Some(code) => Refusal::new(Some(code), error.message().unwrap_or_default(), server_side),
+        None => Refusal::new(None, &chain(error), server_side),
     }
 }

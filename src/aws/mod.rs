@@ -1,8 +1,10 @@
 //! The only rooms that name the SDK: its clients, and what is asked of EC2.
 
+pub mod clock;
 pub mod execute;
 pub mod observe;
 mod trim;
+pub mod verify;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -12,13 +14,21 @@ use std::time::Duration;
 use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_sdk_ec2::config::SharedAsyncSleep;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_async::time::SharedTimeSource;
+use clock::Clock;
 
 use crate::instance::Region;
 
 /// One EC2 client for each region of the deployment.
 #[derive(Debug, Clone)]
-pub struct Clients(BTreeMap<Region, aws_sdk_ec2::Client>);
+pub struct Clients {
+    by_region: BTreeMap<Region, aws_sdk_ec2::Client>,
+    time: SharedTimeSource,
+    sleep: SharedAsyncSleep,
+}
 
 impl Clients {
     /// Clients with the credentials and the endpoint that the environment gives, as every AWS SDK reads it.
@@ -44,13 +54,25 @@ impl Clients {
             let own = config.clone().region(aws_config::Region::new(region.to_string()));
             (region.clone(), aws_sdk_ec2::Client::from_conf(own.build()))
         };
-        Self(regions.iter().map(client).collect())
+        // The clients' own clock, where they were given one: what a test drives there, it drives here.
+        let as_built = config.clone().build();
+        Self {
+            by_region: regions.iter().map(client).collect(),
+            time: as_built.time_source().unwrap_or_default(),
+            sleep: as_built.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new())),
+        }
+    }
+
+    /// A clock for a run that must be over `deadline` from now: the clients' own.
+    #[must_use]
+    pub fn clock(&self, deadline: Duration) -> Clock {
+        Clock::start(self.time.clone(), self.sleep.clone(), deadline)
     }
 
     /// The client of a region; there is one for each region of the deployment.
     #[must_use]
     pub fn get(&self, region: &Region) -> Option<&aws_sdk_ec2::Client> {
-        self.0.get(region)
+        self.by_region.get(region)
     }
 }
 

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{self, Filter, InstanceLifecycleType, InstanceStateName};
 use jiff::Timestamp;
 
 use super::CallError;
-use crate::instance::{self, Action, Facts, Instance, InstanceId, Region, State};
+use crate::instance::{self, Action, Facts, Instance, InstanceId, Launch, Placement, Region, State};
+use crate::refusal::Refusal;
 use crate::schedule::Tag;
 use crate::settings::{Scope, Settings};
 use crate::trigger::Request;
@@ -57,6 +59,62 @@ pub async fn observe(
     Ok(found.instances)
 }
 
+/// What a look at an instance shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Its state.
+    pub state: State,
+    /// When it last started.
+    pub started_at: Option<Timestamp>,
+    /// EC2's `StateReason.Code`.
+    pub code: Option<Box<str>>,
+    /// EC2's `StateReason.Message`.
+    pub message: Option<Box<str>>,
+}
+
+/// Looks at up to 1,000 instances by id, in one call; those that EC2 does not know any more are left out, for which
+/// it takes another call.
+///
+/// # Errors
+///
+/// The first call that fails after the SDK's own retries.
+pub async fn look(client: &Client, ids: &[InstanceId]) -> Result<BTreeMap<InstanceId, Seen>, CallError> {
+    let mut ids = ids.to_vec();
+    // An empty list would mean every instance.
+    while !ids.is_empty() {
+        let call = client.describe_instances().set_instance_ids(Some(ids.iter().map(ToString::to_string).collect()));
+        match call.send().await {
+            Ok(page) => {
+                let reservations = page.reservations.unwrap_or_default().into_iter();
+                let instances = reservations.flat_map(|reservation| reservation.instances.unwrap_or_default());
+                return Ok(instances.filter_map(|described| Some((id(&described)?, seen(&described)))).collect());
+            }
+            Err(error) => {
+                let unknown = Refusal::new(error.code(), error.message().unwrap_or_default(), false);
+                let before = ids.len();
+                ids.retain(|id| !unknown.named.contains(id));
+                if ids.len() == before {
+                    return Err(CallError::new("DescribeInstances", error));
+                }
+            }
+        }
+    }
+    Ok(BTreeMap::new())
+}
+
+fn seen(described: &types::Instance) -> Seen {
+    Seen {
+        state: state(described),
+        started_at: started_at(described),
+        code: described.state_reason().and_then(types::StateReason::code).map(Into::into),
+        message: described.state_reason().and_then(types::StateReason::message).map(Into::into),
+    }
+}
+
+fn id(described: &types::Instance) -> Option<InstanceId> {
+    InstanceId::try_from(described.instance_id()?).ok()
+}
+
 /// The filters to ask with, one list for each round of pages.
 fn selections(settings: &Settings, request: &Request) -> Vec<Vec<Filter>> {
     match (&request.instance_ids, settings.scope) {
@@ -84,11 +142,12 @@ struct Found {
     instances: Vec<Instance>,
     /// The types of running untagged instances, each with their places in `instances`.
     types: BTreeMap<String, Vec<usize>>,
+    placements: BTreeSet<Placement>,
 }
 
 impl Found {
     fn add(&mut self, described: &types::Instance, region: &Region, settings: &Settings) {
-        let Some(instance) = reduce(described, region, settings) else {
+        let Some(instance) = reduce(described, region, settings, self.placement(described)) else {
             tracing::warn!(id = described.instance_id, region = region.as_str(), "skipped: not an instance id");
             return;
         };
@@ -97,6 +156,17 @@ impl Found {
             self.types.entry(instance_type).or_default().push(self.instances.len());
         }
         self.instances.push(instance);
+    }
+
+    /// A fleet has few types and zones, so each pair is kept once.
+    fn placement(&mut self, described: &types::Instance) -> Option<Placement> {
+        let placement =
+            Placement::new(described.instance_type()?.as_str(), described.placement()?.availability_zone()?);
+        if let Some(known) = self.placements.get(&placement) {
+            return Some(known.clone());
+        }
+        self.placements.insert(placement.clone());
+        Some(placement)
     }
 
     /// A type that EC2 does not describe is taken to have disks: when in doubt, the machine is not stopped.
@@ -129,8 +199,13 @@ impl Found {
     }
 }
 
-fn reduce(described: &types::Instance, region: &Region, settings: &Settings) -> Option<Instance> {
-    let id = InstanceId::try_from(described.instance_id()?).ok()?;
+fn reduce(
+    described: &types::Instance,
+    region: &Region,
+    settings: &Settings,
+    placement: Option<Placement>,
+) -> Option<Instance> {
+    let id = id(described)?;
     let mut name = None;
     let mut tag = None;
     let mut facts = Facts {
@@ -149,7 +224,37 @@ fn reduce(described: &types::Instance, region: &Region, settings: &Settings) -> 
         facts.auto_scaling |= key == instance::AUTO_SCALING_TAG;
         facts.service_tag |= instance::is_service_tag(key);
     }
-    let state = match described.state().and_then(types::InstanceState::name) {
+    let state = state(described);
+    let stop_code = described.state_reason().and_then(types::StateReason::code).filter(|_| state == State::Stopped);
+    Some(Instance {
+        id,
+        region: region.clone(),
+        name,
+        state,
+        tag,
+        launch: Launch {
+            placement,
+            hibernation: described
+                .hibernation_options()
+                .and_then(types::HibernationOptions::configured)
+                .unwrap_or(false),
+            started_at: started_at(described),
+            stop_code: stop_code.map(Into::into),
+        },
+        stopped_by_hand_at: instance::stopped_by_hand_at(
+            described.state_transition_reason(),
+            described.state_reason().and_then(types::StateReason::code),
+        ),
+        facts,
+    })
+}
+
+fn started_at(described: &types::Instance) -> Option<Timestamp> {
+    Timestamp::new(described.launch_time()?.secs(), 0).ok()
+}
+
+fn state(described: &types::Instance) -> State {
+    match described.state().and_then(types::InstanceState::name) {
         Some(InstanceStateName::Pending) => State::Pending,
         Some(InstanceStateName::Running) => State::Running,
         Some(InstanceStateName::Stopping) => State::Stopping,
@@ -157,20 +262,7 @@ fn reduce(described: &types::Instance, region: &Region, settings: &Settings) -> 
         Some(InstanceStateName::ShuttingDown) => State::ShuttingDown,
         Some(InstanceStateName::Terminated) => State::Terminated,
         _ => State::Unknown,
-    };
-    Some(Instance {
-        id,
-        region: region.clone(),
-        name,
-        state,
-        tag,
-        started_at: described.launch_time().and_then(|time| Timestamp::new(time.secs(), 0).ok()),
-        stopped_by_hand_at: instance::stopped_by_hand_at(
-            described.state_transition_reason(),
-            described.state_reason().and_then(types::StateReason::code),
-        ),
-        facts,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -15,13 +15,15 @@ use http_body::{Body, Frame};
 use memchr::memchr;
 
 /// The elements of an instance that [`observe`](super::observe) reads.
-const KEPT: [&[u8]; 10] = [
+const KEPT: [&[u8]; 12] = [
+    b"hibernationOptions",
     b"instanceId",
     b"instanceLifecycle",
     b"instanceState",
     b"instanceType",
     b"launchTime",
     b"operator",
+    b"placement",
     b"reason",
     b"rootDeviceType",
     b"stateReason",

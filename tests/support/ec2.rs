@@ -1,11 +1,20 @@
-//! An EC2 of our own, behind the SDK's HTTP connector: it reads the query protocol, keeps machines, answers in XML.
+//! An EC2 of our own: it reads the query protocol, keeps machines, answers in XML.
 //!
 //! It behaves as EC2 documents it, and is strict where EC2 is: a Stop or Start call fails as a whole for one bad id,
-//! filter values are patterns, pages have limits. What it does not know it refuses, so that no test passes by luck.
+//! calls draw from token buckets, states take time, filter values are patterns, pages have limits. What it does not
+//! know it refuses, so that no test passes by luck.
+//!
+//! The rules and their sources: token buckets and throttling from
+//! <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>; states and reasons from
+//! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html>; error codes from
+//! <https://docs.aws.amazon.com/ec2/latest/devguide/errors-overview.html>; filters and pages from
+//! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html> and the API reference.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -14,23 +23,39 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use jiff::SignedDuration;
+
+use super::clock::Clock;
 
 /// One machine, as EC2 keeps it.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a trait of its own")]
 pub struct Machine {
     pub id: String,
     pub region: &'static str,
     pub state: &'static str,
     pub tags: Vec<(String, String)>,
-    pub launch_time: &'static str,
+    pub launch_time: Cow<'static, str>,
     pub instance_type: &'static str,
+    pub zone: &'static str,
     pub root_device_type: &'static str,
     pub lifecycle: Option<&'static str>,
     pub one_time_spot: bool,
     pub operator_managed: bool,
     pub stop_protected: bool,
-    pub transition_reason: &'static str,
+    pub transition_reason: Cow<'static, str>,
     pub state_reason: Option<&'static str>,
+    pub hibernation: bool,
+    /// Asked to hibernate, it is not ready yet.
+    pub too_soon_to_hibernate: bool,
+    /// How long it takes to stop or start.
+    pub takes: Duration,
+    /// Started, it stops again, with this reason.
+    pub falls_back: Option<&'static str>,
+    /// When EC2 forgets it.
+    pub vanishes_at: Option<Duration>,
+    /// Where it is going, and when it will be there.
+    pub on_its_way: Option<(Duration, &'static str)>,
 }
 
 impl Machine {
@@ -41,22 +66,29 @@ impl Machine {
             region: "ap-northeast-2",
             state: "running",
             tags: Vec::new(),
-            launch_time: "2026-11-20T08:00:00.000Z",
+            launch_time: "2026-11-20T08:00:00.000Z".into(),
             instance_type: "t3.micro",
+            zone: "ap-northeast-2a",
             root_device_type: "ebs",
             lifecycle: None,
             one_time_spot: false,
             operator_managed: false,
             stop_protected: false,
-            transition_reason: "",
+            transition_reason: "".into(),
             state_reason: None,
+            hibernation: false,
+            too_soon_to_hibernate: false,
+            takes: Duration::from_secs(25),
+            falls_back: None,
+            vanishes_at: None,
+            on_its_way: None,
         }
     }
 
     /// Stopped by somebody last night.
     pub fn stopped(id: impl Into<String>) -> Self {
         Self {
-            transition_reason: "User initiated (2026-11-20 12:00:00 GMT)",
+            transition_reason: "User initiated (2026-11-20 12:00:00 GMT)".into(),
             state_reason: Some("Client.UserInitiatedShutdown"),
             ..Self::running(id).in_state("stopped")
         }
@@ -81,7 +113,7 @@ impl Machine {
     }
 
     /// Why EC2 would refuse to stop or start it, as code and message.
-    fn refusal(&self, action: &str) -> Option<(&'static str, String)> {
+    fn refusal(&self, action: &str, hibernate: bool) -> Option<(&'static str, String)> {
         let id = &self.id;
         if matches!(self.state, "terminated" | "shutting-down")
             || (action == "StopInstances" && self.state == "pending")
@@ -106,16 +138,40 @@ impl Machine {
                 format!("The instance '{id}' may not be stopped. Modify its 'disableApiStop' instance attribute");
             return Some(("OperationNotPermitted", text));
         }
+        if hibernate && !self.hibernation {
+            let text = format!("Instance {id} is not configured for hibernation.");
+            return Some(("UnsupportedHibernationConfiguration", text));
+        }
+        if hibernate && self.too_soon_to_hibernate {
+            let text = format!("Instance {id} is not ready to hibernate yet, retry in a few minutes");
+            return Some(("UnsupportedOperation", text));
+        }
         None
+    }
+
+    /// Lets time pass.
+    fn live_until(&mut self, now: Duration) {
+        if let Some((_, to)) = self.on_its_way.take_if(|(then, _)| *then <= now) {
+            self.state = to;
+            if let (Some(code), "running") = (self.falls_back, to) {
+                self.state = "stopped";
+                self.state_reason = Some(code);
+                self.transition_reason = code.into();
+            }
+        }
     }
 }
 
 /// A call as EC2 saw it.
 #[derive(Debug, Clone)]
 pub struct Call {
+    /// When it came, by the scenario's clock.
+    pub at: Duration,
     pub region: String,
     pub action: String,
     pub parameters: BTreeMap<String, String>,
+    /// Whether it was carried out.
+    pub taken: bool,
 }
 
 impl Call {
@@ -150,9 +206,12 @@ pub struct Ec2(Arc<Mutex<Model>>);
 
 #[derive(Debug)]
 struct Model {
-    machines: Vec<Machine>,
+    clock: Clock,
+    machines: BTreeMap<String, Machine>,
     calls: Vec<Call>,
     refusals: Vec<Refusal>,
+    buckets: BTreeMap<(String, String), (Bucket, Bucket)>,
+    whims: Whims,
 }
 
 #[derive(Debug)]
@@ -163,12 +222,51 @@ struct Refusal {
     message: String,
 }
 
+/// What else may go wrong.
+#[derive(Debug, Default)]
+pub struct Whims {
+    /// Refusals name all offenders, not the first alone.
+    pub names_all: bool,
+    /// Refusals name nobody.
+    pub names_nobody: bool,
+    /// Types and zones without room.
+    pub full: Vec<(&'static str, &'static str)>,
+    /// The role may not act on these.
+    pub forbidden: BTreeSet<String>,
+    /// So many calls are carried out by half and then fail.
+    pub half_done: usize,
+    /// So many calls are answered with a throttling error whatever the buckets hold.
+    pub throttled: usize,
+}
+
+/// A token bucket as EC2 documents it.
+#[derive(Debug, Clone)]
+struct Bucket {
+    size: f64,
+    tokens_a_second: f64,
+    tokens: f64,
+    filled_at: Duration,
+}
+
+impl Bucket {
+    fn new(size: f64, tokens_a_second: f64) -> Self {
+        Self { size, tokens_a_second, tokens: size, filled_at: Duration::ZERO }
+    }
+
+    fn fill(&mut self, now: Duration) {
+        let passed = now.saturating_sub(self.filled_at).as_secs_f64();
+        self.tokens = (self.tokens + passed * self.tokens_a_second).min(self.size);
+        self.filled_at = now;
+    }
+}
+
 type Answer = Result<String, (u16, String, String)>;
 
 impl Ec2 {
-    pub fn new(machines: impl IntoIterator<Item = Machine>) -> Self {
-        let machines = machines.into_iter().collect();
-        Self(Arc::new(Mutex::new(Model { machines, calls: Vec::new(), refusals: Vec::new() })))
+    pub fn new(clock: Clock, machines: impl IntoIterator<Item = Machine>) -> Self {
+        let machines = machines.into_iter().map(|machine| (machine.id.clone(), machine)).collect();
+        let (calls, refusals, buckets) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self(Arc::new(Mutex::new(Model { clock, machines, calls, refusals, buckets, whims: Whims::default() })))
     }
 
     pub fn refuse(&self, region: &str, action: &str, code: &str, message: &str) {
@@ -176,12 +274,19 @@ impl Ec2 {
         self.model().refusals.push(Refusal { region, action, code, message });
     }
 
+    pub fn set_whims(&self, whims: Whims) {
+        self.model().whims = whims;
+    }
+
     pub fn calls(&self) -> Vec<Call> {
         self.model().calls.clone()
     }
 
+    /// The states as they are now; what EC2 has forgotten is left out.
     pub fn states(&self) -> BTreeMap<String, &'static str> {
-        self.model().machines.iter().map(|machine| (machine.id.clone(), machine.state)).collect()
+        let mut model = self.model();
+        model.live();
+        model.machines.values().map(|machine| (machine.id.clone(), machine.state)).collect()
     }
 
     fn model(&self) -> MutexGuard<'_, Model> {
@@ -197,12 +302,18 @@ impl HttpClient for Ec2 {
 
 impl HttpConnector for Ec2 {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let host = request.uri().split('/').nth(2).unwrap_or_default();
-        let region = host.split('.').nth(1).expect("ec2.<region>.amazonaws.com").to_owned();
+        // Both doors know the region by the signature's scope: key/date/region/ec2/aws4_request.
+        let signature = request.headers().get("authorization").expect("a signed request");
+        let region = signature.split('/').nth(2).expect("a scope").to_owned();
         let body = request.body().bytes().expect("the query protocol has its body in memory");
         let mut parameters: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
         let action = parameters.remove("Action").expect("the query protocol names an action");
-        let answer = self.model().answer(&Call { region, action, parameters });
+        let mut model = self.model();
+        let at = model.clock.now();
+        let call = Call { at, region, action, parameters, taken: false };
+        let answer = model.answer(&call);
+        model.calls.push(Call { taken: answer.is_ok(), ..call });
+        drop(model);
         let (status, body) = match answer {
             Ok(body) => (200, body),
             Err((status, code, message)) => (
@@ -221,7 +332,7 @@ impl HttpConnector for Ec2 {
 
 impl Model {
     fn answer(&mut self, call: &Call) -> Answer {
-        self.calls.push(call.clone());
+        self.live();
         let refused = |r: &&Refusal| r.region == call.region && r.action == call.action;
         if let Some(refusal) = self.refusals.iter().find(refused) {
             let status = if refusal.code == "RequestLimitExceeded" { 503 } else { 403 };
@@ -230,14 +341,16 @@ impl Model {
         match call.action.as_str() {
             "DescribeInstances" => self.describe_instances(call),
             "DescribeInstanceTypes" => describe_instance_types(call),
-            "StopInstances" => self.change(call, "stopping"),
-            "StartInstances" => self.change(call, "pending"),
+            "StopInstances" | "StartInstances" => self.change(call),
             other => Err((400, "InvalidAction".into(), format!("The action {other} is not valid"))),
         }
     }
 
     /// Two instances to a reservation, and an empty page with a token between any two pages: EC2 may do both.
     fn describe_instances(&self, call: &Call) -> Answer {
+        if !call.ids().is_empty() {
+            return self.describe_by_id(call);
+        }
         let page_size = page_size(call, 5, 1000)?;
         let filters = call.filters();
         for (name, values) in &filters {
@@ -247,7 +360,7 @@ impl Model {
         }
         let selected: Vec<&Machine> = self
             .machines
-            .iter()
+            .values()
             .filter(|machine| machine.region == call.region)
             .filter(|machine| filters.iter().all(|filter| passes(machine, filter)))
             .collect();
@@ -274,50 +387,154 @@ impl Model {
         Ok(xml + "</DescribeInstancesResponse>")
     }
 
-    fn change(&mut self, call: &Call, to: &'static str) -> Answer {
+    /// Without pages, which do not go with ids; one unknown id fails it.
+    fn describe_by_id(&self, call: &Call) -> Answer {
+        if call.parameters.contains_key("MaxResults") {
+            return Err((400, "InvalidParameterCombination".into(), "MaxResults does not go with InstanceId".into()));
+        }
+        self.all_known(call)?;
+        let mut xml = String::from("<DescribeInstancesResponse><reservationSet><item><instancesSet>");
+        for id in call.ids() {
+            write_machine(&mut xml, &self.machines[&id]);
+        }
+        Ok(xml + "</instancesSet></item></reservationSet></DescribeInstancesResponse>")
+    }
+
+    fn all_known(&self, call: &Call) -> Result<(), (u16, String, String)> {
+        let known = |id: &String| self.machines.get(id).is_some_and(|machine| machine.region == call.region);
+        let mut unknown = call.ids();
+        unknown.retain(|id| !known(id));
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let text = format!("The instance IDs '{}' do not exist", unknown.join(", "));
+        Err((400, "InvalidInstanceID.NotFound".into(), text))
+    }
+
+    fn change(&mut self, call: &Call) -> Answer {
         let ids = call.ids();
         if ids.is_empty() {
             return Err((400, "MissingParameter".into(), "The request must contain InstanceId".into()));
         }
-        if call.parameters.keys().any(|name| !name.starts_with("InstanceId.") && name != "Version") {
+        let known = |name: &str| name.starts_with("InstanceId.") || matches!(name, "Version" | "Hibernate");
+        if !call.parameters.keys().all(|name| known(name)) {
             return Err((400, "UnknownParameter".into(), format!("{:?}", call.parameters.keys())));
         }
-        let here = |machine: &&Machine| machine.region == call.region;
-        let unknown: Vec<&str> = ids
-            .iter()
-            .filter(|id| !self.machines.iter().filter(here).any(|machine| machine.id == **id))
-            .map(String::as_str)
-            .collect();
-        if !unknown.is_empty() {
-            let text = format!("The instance IDs '{}' do not exist", unknown.join(", "));
-            return Err((400, "InvalidInstanceID.NotFound".into(), text));
+        let throttled = || (503, "RequestLimitExceeded".to_owned(), "Request limit exceeded.".to_owned());
+        if self.whims.throttled > 0 {
+            self.whims.throttled -= 1;
+            return Err(throttled());
         }
-        let named = |machine: &&Machine| ids.contains(&machine.id);
-        for machine in self.machines.iter().filter(here).filter(named) {
-            if let Some((code, message)) = machine.refusal(&call.action) {
-                return Err((400, code.into(), message));
-            }
+        let (requests, resources) = self.buckets(call);
+        if requests.tokens < 1.0 || resources.tokens < count(ids.len()) {
+            return Err(throttled());
         }
-        let mut xml = format!("<{}Response><instancesSet>", call.action);
-        for machine in self.machines.iter_mut().filter(|machine| ids.contains(&machine.id)) {
+        requests.tokens -= 1.0;
+        self.refuse_offenders(call, &ids)?;
+        self.buckets(call).1.tokens -= count(ids.len());
+        if self.whims.half_done > 0 {
+            self.whims.half_done -= 1;
+            self.apply(call, &ids[..ids.len() / 2]);
+            return Err((500, "InternalError".into(), "An internal error has occurred".into()));
+        }
+        let changed = self.apply(call, &ids);
+        Ok(format!("<{0}Response><instancesSet>{changed}</instancesSet></{0}Response>", call.action))
+    }
+
+    fn buckets(&mut self, call: &Call) -> (&mut Bucket, &mut Bucket) {
+        let full = if call.action == "StopInstances" {
+            (Bucket::new(50.0, 5.0), Bucket::new(1000.0, 20.0))
+        } else {
+            (Bucket::new(5.0, 2.0), Bucket::new(1000.0, 2.0))
+        };
+        let (requests, resources) = self.buckets.entry((call.region.clone(), call.action.clone())).or_insert(full);
+        requests.fill(call.at);
+        resources.fill(call.at);
+        (requests, resources)
+    }
+
+    /// One bad instance fails the call for all.
+    fn refuse_offenders(&self, call: &Call, ids: &[String]) -> Result<(), (u16, String, String)> {
+        self.all_known(call)?;
+        let hibernate = call.parameters.get("Hibernate").is_some_and(|text| text == "true");
+        let machines = || ids.iter().map(|id| &self.machines[id]);
+        let whims = &self.whims;
+        if let Some(forbidden) = machines().find(|machine| whims.forbidden.contains(&machine.id)) {
+            let arn = format!("arn:aws:ec2:{}:123456789012:instance/{}", call.region, forbidden.id);
+            let resource = if whims.names_nobody { String::new() } else { format!(" on resource: {arn}") };
+            let text = format!("You are not authorized to perform this operation{resource}");
+            return Err((403, "UnauthorizedOperation".into(), text));
+        }
+        let full = |machine: &&Machine| whims.full.contains(&(machine.instance_type, machine.zone));
+        if let (Some(machine), "StartInstances") = (machines().find(full), call.action.as_str()) {
+            let text = format!(
+                "We currently do not have sufficient {} capacity in the Availability Zone you requested ({}).",
+                machine.instance_type, machine.zone
+            );
+            let text = if whims.names_nobody { "Insufficient capacity.".to_owned() } else { text };
+            return Err((500, "InsufficientInstanceCapacity".into(), text));
+        }
+        let Some((code, text)) = machines().find_map(|machine| machine.refusal(&call.action, hibernate)) else {
+            return Ok(());
+        };
+        let alike =
+            |machine: &&Machine| machine.refusal(&call.action, hibernate).is_some_and(|(other, _)| other == code);
+        let text = if whims.names_nobody {
+            "One of the instances cannot be changed".to_owned()
+        } else if whims.names_all {
+            let all: Vec<&str> = machines().filter(alike).map(|machine| machine.id.as_str()).collect();
+            text.replace(machines().find(alike).map_or("", |machine| &machine.id), &all.join(", "))
+        } else {
+            text
+        };
+        Err((400, code.into(), text))
+    }
+
+    fn apply(&mut self, call: &Call, ids: &[String]) -> String {
+        let mut xml = String::new();
+        let now = super::at(super::NOW) + SignedDuration::try_from(call.at).expect("a story of minutes");
+        for id in ids {
+            let Some(machine) = self.machines.get_mut(id) else { continue };
             let from = machine.state;
-            machine.state = match (from, to) {
-                ("running", "stopping") => "stopping",
-                ("stopped", "pending") => "pending",
-                (as_it_was, _) => as_it_was,
-            };
-            let (id, now) = (&machine.id, machine.state);
+            match (from, call.action.as_str()) {
+                ("running", "StopInstances") => {
+                    machine.state = "stopping";
+                    machine.on_its_way = Some((call.at + machine.takes, "stopped"));
+                    machine.transition_reason = format!("User initiated ({})", now.strftime("%F %T GMT")).into();
+                    machine.state_reason = Some("Client.UserInitiatedShutdown");
+                }
+                ("stopped", "StartInstances") => {
+                    machine.state = "pending";
+                    machine.on_its_way = Some((call.at + machine.takes, "running"));
+                    machine.launch_time = now.to_string().into();
+                    machine.transition_reason = "".into();
+                    machine.state_reason = None;
+                }
+                _ => {}
+            }
             put(
                 &mut xml,
                 format_args!(
-                    "<item><instanceId>{id}</instanceId><currentState><name>{now}</name></currentState>\
-                 <previousState><name>{from}</name></previousState></item>"
+                    "<item><instanceId>{id}</instanceId><currentState><name>{}</name></currentState>\
+                     <previousState><name>{from}</name></previousState></item>",
+                    machine.state
                 ),
             );
         }
-        put(&mut xml, format_args!("</instancesSet></{}Response>", call.action));
-        Ok(xml)
+        xml
     }
+
+    fn live(&mut self) {
+        let now = self.clock.now();
+        self.machines.retain(|_, machine| machine.vanishes_at.is_none_or(|then| then > now));
+        for machine in self.machines.values_mut() {
+            machine.live_until(now);
+        }
+    }
+}
+
+fn count(tokens: usize) -> f64 {
+    f64::from(u32::try_from(tokens).expect("thousands"))
 }
 
 /// The types that this EC2 knows, and whether they have instance-store disks.
@@ -346,9 +563,6 @@ fn describe_instance_types(call: &Call) -> Answer {
 fn page_size(call: &Call, least: usize, most: usize) -> Result<usize, (u16, String, String)> {
     let asked = call.parameters.get("MaxResults").and_then(|text| text.parse().ok());
     match asked {
-        Some(_) if !call.ids().is_empty() => {
-            Err((400, "InvalidParameterCombination".into(), "MaxResults does not go with InstanceId".into()))
-        }
         Some(size) if (least..=most).contains(&size) => Ok(size),
         _ => Err((400, "InvalidMaxResults".into(), format!("a page has {least} to {most} results"))),
     }
@@ -383,9 +597,9 @@ fn write_machine(xml: &mut String, machine: &Machine) {
     };
     element("instanceId", &machine.id);
     element("instanceType", machine.instance_type);
-    element("launchTime", machine.launch_time);
+    element("launchTime", &machine.launch_time);
     element("rootDeviceType", machine.root_device_type);
-    element("reason", machine.transition_reason);
+    element("reason", &machine.transition_reason);
     if let Some(lifecycle) = machine.lifecycle {
         element("instanceLifecycle", lifecycle);
     }
@@ -395,8 +609,19 @@ fn write_machine(xml: &mut String, machine: &Machine) {
     }
     let mut state_reason = String::new();
     if let Some(code) = machine.state_reason {
-        put(&mut state_reason, format_args!("<stateReason><code>{code}</code></stateReason>"));
+        put(
+            &mut state_reason,
+            format_args!("<stateReason><code>{code}</code><message>{code}: as it says</message></stateReason>"),
+        );
     }
+    let (zone, hibernation) = (machine.zone, machine.hibernation);
+    put(
+        xml,
+        format_args!(
+            "<placement><availabilityZone>{zone}</availabilityZone></placement>\
+             <hibernationOptions><configured>{hibernation}</configured></hibernationOptions>"
+        ),
+    );
     let (state, managed) = (machine.state, machine.operator_managed);
     put(
         xml,

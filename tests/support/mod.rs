@@ -1,19 +1,23 @@
 //! Scenarios that read like a sentence: a fleet, a trigger, and what came of it.
 
+pub mod clock;
 pub mod ec2;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use aws_sdk_ec2::config::{AsyncSleep, Credentials, SharedAsyncSleep, Sleep};
-use jiff::Timestamp;
+use aws_sdk_ec2::config::{Credentials, SharedAsyncSleep};
+use aws_smithy_async::time::SharedTimeSource;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use stopinator::aws::Clients;
 use stopinator::handler::Handler;
 use stopinator::settings::Settings;
 
-use ec2::{Call, Ec2, Machine};
+use clock::Clock;
+use ec2::{Call, Ec2, Machine, Whims};
 
-/// The handler's clock in every scenario.
+/// The handler's clock when a scenario begins.
 pub const NOW: &str = "2026-11-21T09:00:10Z";
 /// The rule fired ten seconds ago.
 pub const RULE_FIRED: &str = r#"{"version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
@@ -24,7 +28,9 @@ pub const START: &str = r#"{"action": "start", "time": "2026-11-21T09:00:00Z"}"#
 
 /// A deployment with the given machines in EC2.
 pub struct Scenario {
+    clock: Clock,
     ec2: Ec2,
+    timeout: Duration,
     settings: Vec<(String, String)>,
 }
 
@@ -34,11 +40,18 @@ pub struct Story {
     pub answer: Result<Value, (String, String)>,
     /// Every call that EC2 saw, in order.
     pub calls: Vec<Call>,
-    states: BTreeMap<String, &'static str>,
+    /// The states when the invocation was over.
+    pub states: BTreeMap<String, &'static str>,
+    /// When it began, and how long it took, by the scenario's clock.
+    pub began: Duration,
+    pub took: Duration,
 }
 
 pub fn fleet(machines: impl IntoIterator<Item = Machine>) -> Scenario {
-    Scenario { ec2: Ec2::new(machines), settings: vec![("AWS_REGION".to_owned(), "ap-northeast-2".to_owned())] }
+    let clock = Clock::default();
+    let ec2 = Ec2::new(clock.clone(), machines);
+    let settings = vec![("AWS_REGION".to_owned(), "ap-northeast-2".to_owned())];
+    Scenario { clock, ec2, timeout: Duration::from_mins(5), settings }
 }
 
 impl Scenario {
@@ -53,22 +66,45 @@ impl Scenario {
         self
     }
 
-    pub async fn on(&self, trigger: &str) -> Story {
+    pub fn where_ec2_has(self, whims: Whims) -> Self {
+        self.ec2.set_whims(whims);
+        self
+    }
+
+    /// Lambda's timeout, instead of five minutes.
+    pub fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    pub fn after(&self, pause: Duration) -> &Self {
+        self.clock.advance(pause);
+        self
+    }
+
+    pub fn on(&self, trigger: &str) -> Story {
         let settings = Settings::from_environment(self.settings.iter().cloned()).expect("the scenario's settings");
         let config = aws_sdk_ec2::config::Builder::new()
             .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
             .credentials_provider(Credentials::new("key", "secret", None, None, "scenario"))
-            .sleep_impl(SharedAsyncSleep::new(NoPauses))
+            .sleep_impl(SharedAsyncSleep::new(self.clock.clone()))
+            .time_source(SharedTimeSource::new(self.clock.clone()))
             .http_client(self.ec2.clone());
         let clients = Clients::new(&config, &settings.regions);
         let before = self.ec2.calls().len();
-        let answer = Handler::new(settings, clients).handle(trigger, "request-1", at(NOW)).await;
+        let began = self.clock.now();
+        let now = at(NOW) + SignedDuration::try_from(began).expect("a story of minutes");
+        let deadline = now + SignedDuration::try_from(self.timeout).expect("a story of minutes");
+        let handler = Handler::new(settings, clients);
+        let answer = self.clock.run(handler.handle(trigger, "request-1", now, deadline));
         Story {
             answer: answer
                 .map(|response| serde_json::to_value(response).expect("a response is JSON"))
                 .map_err(|error| (error.code().to_owned(), error.to_string())),
             calls: self.ec2.calls().split_off(before),
             states: self.ec2.states(),
+            began,
+            took: self.clock.now().saturating_sub(began),
         }
     }
 }
@@ -80,18 +116,25 @@ impl Story {
 
     /// The error's code and message.
     pub fn error(&self) -> (&str, &str) {
-        let (code, message) = self.answer.as_ref().expect_err("the invocation fails");
-        (code, message)
+        match &self.answer {
+            Ok(response) => panic!("the invocation should fail, and not say {}", response["counts"]),
+            Err((code, message)) => (code, message),
+        }
     }
 
     pub fn state(&self, id: &str) -> &'static str {
         self.states[id]
     }
 
-    /// What the response says of an instance: decision, and the outcome or else the reason.
-    pub fn said(&self, id: &str) -> (String, String) {
+    /// What the response says of an instance.
+    pub fn row(&self, id: &str) -> &Value {
         let rows = self.response()["instances"].as_array().expect("a list");
-        let row = rows.iter().find(|row| row["id"] == id).unwrap_or_else(|| panic!("{id} is not in {rows:?}"));
+        rows.iter().find(|row| row["id"] == id).unwrap_or_else(|| panic!("{id} is not in the response"))
+    }
+
+    /// The decision about an instance, and the outcome or else the reason.
+    pub fn said(&self, id: &str) -> (String, String) {
+        let row = self.row(id);
         let word = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
         let second = if row.get("outcome").is_some() { "outcome" } else { "reason" };
         (word("decision"), word(second))
@@ -118,14 +161,4 @@ pub fn at(text: &str) -> Timestamp {
 /// An id of its own for each number.
 pub fn id(number: usize) -> String {
     format!("i-{number:017x}")
-}
-
-/// The SDK's pauses between its own tries pass at once; its timeouts never come.
-#[derive(Debug)]
-struct NoPauses;
-
-impl AsyncSleep for NoPauses {
-    fn sleep(&self, duration: std::time::Duration) -> Sleep {
-        if duration.as_secs() < 25 { Sleep::new(std::future::ready(())) } else { Sleep::new(std::future::pending()) }
-    }
 }
