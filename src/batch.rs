@@ -149,13 +149,7 @@ impl Head {
         }
     }
 
-    /// The targets, in the order in which [`Settled::target`] counts them.
-    #[must_use]
-    pub fn targets(&self) -> &[Target] {
-        &self.targets
-    }
-
-    /// What became of the targets: each once, after [`Step::Done`].
+    /// The targets, and what became of them: each once, after [`Step::Done`].
     #[must_use]
     pub fn into_settled(self) -> (Vec<Target>, Vec<Settled>) {
         (self.targets, self.settled)

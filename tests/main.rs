@@ -10,6 +10,7 @@ mod follows_every_event;
 mod keeps_pace;
 mod proves_it;
 mod refuses_bad_input;
+mod runs_as_a_program;
 mod spares_all_others;
 mod support;
 mod survives_any_story;

@@ -32,6 +32,12 @@ impl Clock {
         self.time().now += by;
     }
 
+    /// Follows a clock on the wall, for a program that cannot be given this one.
+    pub fn follow(&self, elapsed: Duration) {
+        let mut time = self.time();
+        time.now = time.now.max(elapsed);
+    }
+
     /// Runs a future to its end; whenever it waits, the time becomes that of its earliest sleeper.
     pub fn run<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);

@@ -300,12 +300,22 @@ impl HttpClient for Ec2 {
     }
 }
 
+/// The first door: in process, for the SDK.
 impl HttpConnector for Ec2 {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        // Both doors know the region by the signature's scope: key/date/region/ec2/aws4_request.
         let signature = request.headers().get("authorization").expect("a signed request");
-        let region = signature.split('/').nth(2).expect("a scope").to_owned();
         let body = request.body().bytes().expect("the query protocol has its body in memory");
+        let (status, body) = self.answer(signature, body);
+        let status = StatusCode::try_from(status).expect("a status code");
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(body))))
+    }
+}
+
+impl Ec2 {
+    /// Answers a request of the query protocol with a status and XML.
+    pub fn answer(&self, signature: &str, body: &[u8]) -> (u16, String) {
+        // Both doors know the region by the signature's scope: key/date/region/ec2/aws4_request.
+        let region = signature.split('/').nth(2).expect("a scope").to_owned();
         let mut parameters: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
         let action = parameters.remove("Action").expect("the query protocol names an action");
         let mut model = self.model();
@@ -313,8 +323,7 @@ impl HttpConnector for Ec2 {
         let call = Call { at, region, action, parameters, taken: false };
         let answer = model.answer(&call);
         model.calls.push(Call { taken: answer.is_ok(), ..call });
-        drop(model);
-        let (status, body) = match answer {
+        match answer {
             Ok(body) => (200, body),
             Err((status, code, message)) => (
                 status,
@@ -324,9 +333,7 @@ impl HttpConnector for Ec2 {
                     escape(&message)
                 ),
             ),
-        };
-        let status = StatusCode::try_from(status).expect("a status code");
-        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(body))))
+        }
     }
 }
 

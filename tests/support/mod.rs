@@ -1,6 +1,7 @@
 //! Scenarios that read like a sentence: a fleet, a trigger, and what came of it.
 
 pub mod clock;
+pub mod door;
 pub mod ec2;
 
 use std::collections::BTreeMap;
