@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::instance::{Action, InstanceId, Launch, Outcome, Placement, Reason, State};
+use crate::pace::{Buckets, Pause};
 use crate::refusal::{Cause, Refusal};
 
 /// The most ids in one call: the size of EC2's bucket of resource tokens, beyond which a call could never pass.
@@ -20,8 +21,6 @@ pub const IDS_A_CALL: usize = 1000;
 const TRIES: u32 = 3;
 /// The time that a last call needs before the deadline.
 const LAST_CALL: Duration = Duration::from_secs(2);
-/// The longest pause between two tries of a throttled batch.
-const LONGEST_PAUSE: Duration = Duration::from_secs(64);
 
 /// One instance to act on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,7 +166,7 @@ impl Head {
         }
         while let Some(batch) = self.waiting.front() {
             let size = batch.members.len();
-            let ready = self.pause.until.max(self.buckets.ready_at(now, size));
+            let ready = self.pause.until().max(self.buckets.ready_at(now, size));
             if ready <= now {
                 return self.send_first(now);
             }
@@ -176,7 +175,7 @@ impl Head {
             }
             // There will not be tokens for all of it in time, but perhaps for a part.
             let last_call = self.deadline.saturating_sub(LAST_CALL);
-            let part = if self.pause.until < last_call { self.buckets.resources.at(last_call) } else { 0 };
+            let part = if self.pause.until() < last_call { self.buckets.instances_at(last_call) } else { 0 };
             if part == 0 || part >= size {
                 self.give_up_waiting();
             } else if let Some(batch) = self.waiting.front_mut() {
@@ -476,115 +475,6 @@ impl Look {
     }
 }
 
-/// EC2's token buckets for one action, in one account and region. Others draw from them too, so a call may be
-/// throttled all the same.
-///
-/// Source: <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
-#[derive(Debug)]
-struct Buckets {
-    requests: Bucket,
-    resources: Bucket,
-}
-
-#[derive(Debug)]
-struct Bucket {
-    size: f64,
-    tokens_a_second: f64,
-    tokens: f64,
-    filled_at: Duration,
-}
-
-impl Buckets {
-    fn of(action: Action) -> Self {
-        let (requests, resources) = match action {
-            Action::Stop => ((50.0, 5.0), (1000.0, 20.0)),
-            Action::Start => ((5.0, 2.0), (1000.0, 2.0)),
-        };
-        Self { requests: Bucket::full(requests), resources: Bucket::full(resources) }
-    }
-
-    fn ready_at(&self, now: Duration, instances: usize) -> Duration {
-        now.max(self.requests.has_at(1)).max(self.resources.has_at(instances))
-    }
-
-    fn take(&mut self, now: Duration, instances: usize) {
-        self.requests.take(now, 1);
-        self.resources.take(now, instances);
-    }
-
-    /// A refused call has acted on no instance.
-    fn give_back(&mut self, instances: usize) {
-        self.resources.tokens = (self.resources.tokens + count(instances)).min(self.resources.size);
-    }
-}
-
-impl Bucket {
-    fn full((size, tokens_a_second): (f64, f64)) -> Self {
-        Self { size, tokens_a_second, tokens: size, filled_at: Duration::ZERO }
-    }
-
-    fn level(&self, at: Duration) -> f64 {
-        let since = at.saturating_sub(self.filled_at).as_secs_f64();
-        (self.tokens + since * self.tokens_a_second).min(self.size)
-    }
-
-    /// How many whole tokens there will be.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
-    fn at(&self, at: Duration) -> usize {
-        self.level(at).max(0.0) as usize
-    }
-
-    /// When there will be so many tokens, if nobody takes any.
-    fn has_at(&self, wanted: usize) -> Duration {
-        let lacking = (count(wanted) - self.tokens).max(0.0);
-        // A millisecond more than the quotient, which is rounded.
-        let wait = Duration::from_secs_f64(lacking / self.tokens_a_second);
-        if wait.is_zero() { self.filled_at } else { self.filled_at + wait + Duration::from_millis(1) }
-    }
-
-    fn take(&mut self, now: Duration, wanted: usize) {
-        self.tokens = self.level(now) - count(wanted);
-        self.filled_at = self.filled_at.max(now);
-    }
-}
-
-/// At most 1000, so exact.
-#[expect(clippy::cast_precision_loss, reason = "0 to 1000")]
-fn count(instances: usize) -> f64 {
-    instances as f64
-}
-
-/// Pauses of 1, 2, 4, … seconds, each a fifth shorter to a fifth longer, so that nobody's tries keep step.
-#[derive(Debug)]
-struct Pause {
-    next: Duration,
-    until: Duration,
-    random: u64,
-}
-
-impl Pause {
-    const FIRST: Duration = Duration::from_secs(1);
-
-    fn new(seed: u64) -> Self {
-        Self { next: Self::FIRST, until: Duration::ZERO, random: seed | 1 }
-    }
-
-    fn lengthen(&mut self, now: Duration) {
-        // Xorshift: enough for spreading, and reproducible.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        let percent = u32::try_from(self.random % 41).unwrap_or(20) + 80;
-        self.until = now + self.next * percent / 100;
-        self.next = (self.next * 2).min(LONGEST_PAUSE);
-    }
-
-    fn reset(&mut self) {
-        self.next = Self::FIRST;
-        self.until = Duration::ZERO;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -765,18 +655,6 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_and_spread() {
-        let mut pause = Pause::new(7);
-        for seconds in [1, 2, 4, 8, 16, 32, 64, 64] {
-            pause.lengthen(Duration::ZERO);
-            let (least, most) = (seconds * 800, seconds * 1200);
-            assert!((least..=most).contains(&pause.until.as_millis()), "{:?} for {seconds}", pause.until);
-        }
-        pause.reset();
-        assert_eq!((pause.until, pause.next), (Duration::ZERO, Pause::FIRST));
-    }
-
-    #[test]
     fn paced_to_the_documented_buckets() {
         for (action, count, least) in [(Action::Stop, 5_000, 200), (Action::Start, 2_000, 500)] {
             let head = Head::new(action, targets(count), false, MINUTES_14, SEEDED);
@@ -950,6 +828,36 @@ mod tests {
         let start = Head::new(Action::Start, (0..10).map(hibernating).collect(), true, MINUTES_14, SEEDED);
         let started = drive(start, |_, _, hibernate| if hibernate { refuse("X", "") } else { Ok(()) }, running);
         assert_eq!(started.count(Outcome::Accepted, None), 10);
+    }
+
+    #[test]
+    fn a_plain_stop_has_nothing_to_fall_back_to() {
+        let answer = |_, _: &[InstanceId], _| refuse("UnsupportedHibernationConfiguration", &id(0).to_string());
+        let driven = drive(stop(1), answer, running);
+        assert_eq!((driven.calls.len(), driven.count(Outcome::Refused, Reason::Ec2Error)), (1, 1));
+    }
+
+    #[test]
+    fn one_alone_and_a_batch_refused_permission_are_two_halves() {
+        let launch = |hibernation| Launch { hibernation, ..Launch::default() };
+        let targets = (0..100).map(|n| Target { id: id(n), launch: launch(n > 0) }).collect();
+        let head = Head::new(Action::Stop, targets, true, MINUTES_14, SEEDED);
+        let driven = drive(head, |_, _, _| refuse("UnauthorizedOperation", "no"), running);
+        assert_eq!(driven.sizes(), [1, 99]);
+        assert_eq!(driven.count(Outcome::Refused, Reason::NotPermitted), 100);
+    }
+
+    #[test]
+    fn capacity_that_names_an_instance_means_its_type_and_zone() {
+        let head = Head::new(Action::Start, placed(30, 3), false, MINUTES_14, SEEDED);
+        let mut first = true;
+        let answer = |_, _: &[InstanceId], _| {
+            if std::mem::take(&mut first) { refuse("InsufficientInstanceCapacity", &id(4).to_string()) } else { Ok(()) }
+        };
+        let driven = drive(head, answer, running);
+        assert_eq!(driven.count(Outcome::Failed, Reason::NoCapacity), 10);
+        assert!((0..10).all(|n| driven.settled[&id(3 * n + 1)].0 == Outcome::Failed));
+        assert_eq!(driven.sizes(), [30, 20]);
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! | [`aws`] | the only rooms that name the SDK |
 //! | [`report`] | outcomes, counts, response |
 //! | [`batch`] | the executor's head: what to send next |
+//! | [`pace`] | EC2's token buckets, and pauses |
 //! | [`plan`](mod@plan) | one decision for every instance |
 //! | [`refusal`] | what EC2's errors mean |
 //! | [`trigger`] | event or command to request |
@@ -31,6 +32,7 @@ pub mod batch;
 #[cfg(feature = "lambda")]
 pub mod handler;
 pub mod instance;
+pub mod pace;
 pub mod plan;
 pub mod refusal;
 pub mod report;

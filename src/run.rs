@@ -43,13 +43,13 @@ pub struct Unobserved {
 /// Carries out a request within `time`, the report included; a dry one ends with the plan. `seed` spreads the pauses.
 pub async fn run(settings: &Settings, clients: &Clients, request: &Request, time: Duration, seed: u64) -> Run {
     let clock = clients.clock(time.saturating_sub(FOR_THE_REPORT));
+    let regions = clients.open(&request.regions, &clock);
     let mut found_by_region = Vec::new();
     let mut looked_in = Vec::new();
     let mut unobserved = Vec::new();
-    let looks = request.regions.iter().filter_map(|region| Some((region, clients.get(region)?)));
-    let mut looks = stream::iter(looks)
-        .map(async |(region, client)| {
-            (region, clock.before_deadline(observe::observe(client, region, settings, request)).await)
+    let mut looks = stream::iter(&regions)
+        .map(async |(region, ec2)| {
+            (region, clock.before_deadline(observe::observe(ec2, region, settings, request)).await)
         })
         .buffered(REGIONS_AT_ONCE);
     while let Some((region, found)) = looks.next().await {
@@ -74,13 +74,13 @@ pub async fn run(settings: &Settings, clients: &Clients, request: &Request, time
         }
     } else if !request.dry_run {
         let parts = planned(&mut report.instances).into_iter();
-        let parts = parts.filter_map(|((region, action), rows)| Some((clients.get(&region)?, action, rows)));
-        join_all(parts.map(async |(client, action, mut rows)| {
+        let parts = parts.filter_map(|((region, action), rows)| Some((regions.get(&region)?, action, rows)));
+        join_all(parts.map(async |(ec2, action, mut rows)| {
             let targets = rows.iter().map(|row| Target { id: row.id, launch: row.launch.clone() }).collect();
             let head = Head::new(action, targets, settings.hibernate, clock.deadline(), seed);
-            let head = execute::execute(client, &clock, action, head).await;
+            let head = execute::execute(ec2, action, head).await;
             note(&mut rows, head);
-            verify::verify(client, &clock, settings.verify, action, &mut rows).await;
+            verify::verify(ec2, settings.verify, action, &mut rows).await;
         }))
         .await;
     }

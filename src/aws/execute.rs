@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_sdk_ec2::Client;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 
-use super::clock::Clock;
-use super::{chain, observe};
+use super::{Ec2, chain, observe};
 use crate::batch::{Head, Step};
 use crate::instance::{Action, InstanceId};
 use crate::refusal::Refusal;
@@ -17,15 +15,16 @@ use crate::refusal::Refusal;
 const CALL: Duration = Duration::from_secs(20);
 
 /// Drives a head to its end.
-pub async fn execute(client: &Client, clock: &Clock, action: Action, mut head: Head) -> Head {
+pub async fn execute(ec2: &Ec2, action: Action, mut head: Head) -> Head {
+    let clock = &ec2.clock;
     loop {
         match head.next(clock.now()) {
             Step::Send { ids, hibernate } => {
-                let answer = send(client, clock, action, &ids, hibernate).await;
+                let answer = send(ec2, action, &ids, hibernate).await;
                 head.answered(clock.now(), answer);
             }
             Step::Look(ids) => {
-                let seen = clock.before_deadline(observe::look(client, &ids)).await.and_then(Result::ok);
+                let seen = clock.before_deadline(observe::look(ec2, &ids)).await.and_then(Result::ok);
                 let states = seen.map(|seen| seen.into_iter().map(|(id, seen)| (id, seen.state)).collect());
                 head.looked(states.as_ref());
             }
@@ -38,13 +37,8 @@ pub async fn execute(client: &Client, clock: &Clock, action: Action, mut head: H
 /// Stops or starts instances in one call. Never forced, nothing skipped.
 ///
 /// The SDK's retries are off: whether to try again, and with which ids, is the head's to say.
-async fn send(
-    client: &Client,
-    clock: &Clock,
-    action: Action,
-    ids: &[InstanceId],
-    hibernate: bool,
-) -> Result<(), Refusal> {
+async fn send(ec2: &Ec2, action: Action, ids: &[InstanceId], hibernate: bool) -> Result<(), Refusal> {
+    let Ec2 { client, clock, .. } = ec2;
     let ids = Some(ids.iter().map(ToString::to_string).collect());
     let longest = CALL.min(clock.deadline().saturating_sub(clock.now()));
     let once = aws_sdk_ec2::config::Config::builder()

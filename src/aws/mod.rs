@@ -9,6 +9,7 @@ pub mod verify;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -21,6 +22,7 @@ use aws_smithy_async::time::SharedTimeSource;
 use clock::Clock;
 
 use crate::instance::Region;
+use crate::pace::Bucket;
 
 /// One EC2 client for each region of the deployment.
 #[derive(Debug, Clone)]
@@ -69,10 +71,38 @@ impl Clients {
         Clock::start(self.time.clone(), self.sleep.clone(), deadline)
     }
 
-    /// The client of a region; there is one for each region of the deployment.
+    /// EC2 in each of these regions, which are of the deployment, for a run on this clock.
     #[must_use]
-    pub fn get(&self, region: &Region) -> Option<&aws_sdk_ec2::Client> {
-        self.by_region.get(region)
+    pub fn open(&self, regions: &[Region], clock: &Clock) -> BTreeMap<Region, Ec2> {
+        let ec2 = |region: &Region| {
+            let client = self.by_region.get(region)?.clone();
+            let describes = Mutex::new(Bucket::of_describe_instances());
+            Some((region.clone(), Ec2 { client, clock: clock.clone(), describes }))
+        };
+        regions.iter().filter_map(ec2).collect()
+    }
+}
+
+/// EC2 in one region, for one run.
+#[derive(Debug)]
+pub struct Ec2 {
+    client: aws_sdk_ec2::Client,
+    clock: Clock,
+    describes: Mutex<Bucket>,
+}
+
+impl Ec2 {
+    /// The client, once there is a token for a `DescribeInstances` call.
+    async fn to_describe(&self) -> &aws_sdk_ec2::Client {
+        let ready = {
+            // A bucket that somebody panicked over still counts.
+            let mut bucket = self.describes.lock().unwrap_or_else(PoisonError::into_inner);
+            let ready = bucket.has_at(1).max(self.clock.now());
+            bucket.take(ready, 1);
+            ready
+        };
+        self.clock.wait_until(ready).await;
+        &self.client
     }
 }
 

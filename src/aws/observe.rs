@@ -7,7 +7,7 @@ use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{self, Filter, InstanceLifecycleType, InstanceStateName};
 use jiff::Timestamp;
 
-use super::CallError;
+use super::{CallError, Ec2};
 use crate::instance::{self, Action, Facts, Instance, InstanceId, Launch, Placement, Region, State};
 use crate::refusal::Refusal;
 use crate::schedule::Tag;
@@ -32,20 +32,18 @@ const VALUES_A_FILTER: usize = 200;
 ///
 /// The first call that fails after the SDK's own retries.
 pub async fn observe(
-    client: &Client,
+    ec2: &Ec2,
     region: &Region,
     settings: &Settings,
     request: &Request,
 ) -> Result<Vec<Instance>, CallError> {
     let mut found = Found::default();
     for filters in selections(settings, request) {
-        let mut pages = client
-            .describe_instances()
-            .set_filters(Some(filters))
-            .max_results(INSTANCES_A_PAGE)
-            .into_paginator()
-            .send();
-        while let Some(page) = pages.next().await {
+        let request = ec2.client.describe_instances().set_filters(Some(filters)).max_results(INSTANCES_A_PAGE);
+        let mut pages = request.into_paginator().send();
+        loop {
+            ec2.to_describe().await;
+            let Some(page) = pages.next().await else { break };
             let page = page.map_err(|error| CallError::new("DescribeInstances", error))?;
             let reservations = page.reservations.unwrap_or_default();
             for instance in reservations.into_iter().flat_map(|reservation| reservation.instances.unwrap_or_default()) {
@@ -54,7 +52,7 @@ pub async fn observe(
         }
     }
     if settings.scope == Scope::All && request.action == Action::Stop {
-        found.look_up_instance_stores(client).await?;
+        found.look_up_instance_stores(&ec2.client).await?;
     }
     Ok(found.instances)
 }
@@ -78,12 +76,12 @@ pub struct Seen {
 /// # Errors
 ///
 /// The first call that fails after the SDK's own retries.
-pub async fn look(client: &Client, ids: &[InstanceId]) -> Result<BTreeMap<InstanceId, Seen>, CallError> {
+pub async fn look(ec2: &Ec2, ids: &[InstanceId]) -> Result<BTreeMap<InstanceId, Seen>, CallError> {
     let mut ids = ids.to_vec();
     // An empty list would mean every instance.
     while !ids.is_empty() {
-        let call = client.describe_instances().set_instance_ids(Some(ids.iter().map(ToString::to_string).collect()));
-        match call.send().await {
+        let named = Some(ids.iter().map(ToString::to_string).collect());
+        match ec2.to_describe().await.describe_instances().set_instance_ids(named).send().await {
             Ok(page) => {
                 let reservations = page.reservations.unwrap_or_default().into_iter();
                 let instances = reservations.flat_map(|reservation| reservation.instances.unwrap_or_default());

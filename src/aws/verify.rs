@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aws_sdk_ec2::Client;
-
-use super::clock::Clock;
+use super::Ec2;
 use super::observe::{Seen, look};
 use crate::batch::IDS_A_CALL;
 use crate::instance::{Action, InstanceId, Launch, Outcome, Reason, State, stopped_by_somebody};
@@ -17,7 +15,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
 /// Looks at the accepted rows of one action in one region until all have arrived, the budget is used up, or the
 /// deadline is near. One call looks at up to 1,000 instances.
-pub async fn verify(client: &Client, clock: &Clock, budget: Duration, action: Action, rows: &mut [&mut Row]) {
+pub async fn verify(ec2: &Ec2, budget: Duration, action: Action, rows: &mut [&mut Row]) {
+    let clock = &ec2.clock;
     let end = clock.deadline().min(clock.now() + budget);
     let mut pause = FIRST_PAUSE;
     let mut were_starting = BTreeSet::new();
@@ -33,7 +32,7 @@ pub async fn verify(client: &Client, clock: &Clock, budget: Duration, action: Ac
         for some in open.chunks_mut(IDS_A_CALL) {
             let ids: Vec<InstanceId> = some.iter().map(|row| row.id).collect();
             // A look that fails proves nothing; the next one may.
-            if let Some(Ok(seen)) = clock.before_deadline(look(client, &ids)).await {
+            if let Some(Ok(seen)) = clock.before_deadline(look(ec2, &ids)).await {
                 settle(action, some, &seen, &mut were_starting);
             }
         }
