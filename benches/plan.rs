@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use stopinator::instance::{Facts, Instance, InstanceId, Launch, Region, State};
 use stopinator::plan::plan;
-use stopinator::schedule::Tag;
 use stopinator::settings::Settings;
 use stopinator::trigger::Request;
 
@@ -47,11 +46,7 @@ fn fleet(region: &Region) -> Vec<Instance> {
             region: region.clone(),
             name: Some("web".into()),
             state: if n % 4 == 3 { State::Stopped } else { State::Running },
-            tag: Some(match n % 4 {
-                1 => Tag::OptedOut,
-                2 => Tag::Invalid("office hours".into()),
-                _ => Tag::Plain,
-            }),
+            tag: Some(["true", "false", "office hours", "yes"][n % 4].into()),
             launch: Launch { started_at: Some("2026-11-20T09:00:00Z".parse().expect("a time")), ..Launch::default() },
             stopped_by_hand_at: None,
             facts: Facts::default(),

@@ -8,7 +8,7 @@ use lambda_runtime::Diagnostic;
 
 use crate::aws::Clients;
 use crate::instance::Outcome;
-use crate::report::{RESPONSE_LIMIT_BYTES, Response};
+use crate::report::{RESPONSE_LIMIT_BYTES, Response, Row};
 use crate::run::{Run, run};
 use crate::settings::Settings;
 use crate::telemetry;
@@ -19,6 +19,19 @@ use crate::trigger::{Request, TriggerError};
 pub struct Handler {
     settings: Settings,
     clients: Clients,
+}
+
+/// One invocation, as Lambda hands it over.
+#[derive(Debug, Clone, Copy)]
+pub struct Invocation<'a> {
+    /// The trigger, as JSON.
+    pub trigger: &'a str,
+    /// Lambda's id of the request; it stands in every log line.
+    pub request_id: &'a str,
+    /// The handler's clock.
+    pub now: Timestamp,
+    /// When Lambda ends the invocation; the answer comes before.
+    pub deadline: Timestamp,
 }
 
 /// Why an invocation ends in an error.
@@ -42,20 +55,15 @@ impl Handler {
         Self { settings, clients }
     }
 
-    /// Handles a trigger, as JSON, at the instant `now`; the answer comes before `deadline`.
+    /// Handles an invocation.
     ///
     /// # Errors
     ///
     /// [`HandlerError`] in one sentence. It makes Lambda try an asynchronous invocation again, so what was refused
     /// for good is no error, and what another try may finish is one.
-    pub async fn handle(
-        &self,
-        trigger: &str,
-        request_id: &str,
-        now: Timestamp,
-        deadline: Timestamp,
-    ) -> Result<Response, HandlerError> {
-        let result = self.attempt(trigger, request_id, now, deadline).await;
+    pub async fn handle(&self, invocation: Invocation<'_>) -> Result<Response, HandlerError> {
+        let request_id = invocation.request_id;
+        let result = self.attempt(invocation).await;
         if let Err(error) = &result {
             tracing::error!(requestId = request_id, error = error.code(), "{error}");
         }
@@ -64,10 +72,7 @@ impl Handler {
 
     async fn attempt(
         &self,
-        trigger: &str,
-        request_id: &str,
-        now: Timestamp,
-        deadline: Timestamp,
+        Invocation { trigger, request_id, now, deadline }: Invocation<'_>,
     ) -> Result<Response, HandlerError> {
         let began = Instant::now();
         let request = Request::parse(trigger, &self.settings, now)?;
@@ -95,7 +100,7 @@ impl Handler {
                 counts.planned
             )));
         }
-        let left = |row: &crate::report::Row| matches!(row.outcome, Some(Outcome::Failed | Outcome::NotAttempted));
+        let left = |row: &Row| matches!(row.outcome, Some(Outcome::Failed | Outcome::NotAttempted));
         match run.report.instances.iter().find(|row| left(row)) {
             Some(row) => {
                 let detail = row.detail.as_deref().unwrap_or("no detail");

@@ -8,8 +8,6 @@ use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::schedule::Tag;
-
 /// An EC2 instance id: `i-` and 8 or 17 lower-case hexadecimal digits.
 ///
 /// Held in place, so that a fleet's ids cost no allocations.
@@ -205,8 +203,8 @@ pub struct Instance {
     pub name: Option<Box<str>>,
     /// Its state when it was looked at.
     pub state: State,
-    /// The parsed value of the deployment's tag; `None` where the instance does not carry the key.
-    pub tag: Option<Tag>,
+    /// The value of the deployment's tag, as it was found; `None` where the instance does not carry the key.
+    pub tag: Option<Box<str>>,
     /// How it was launched.
     pub launch: Launch,
     /// When somebody last stopped it, as [`stopped_by_hand_at`] reads it.

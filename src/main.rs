@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use stopinator::aws::Clients;
-use stopinator::handler::Handler;
+use stopinator::handler::{Handler, Invocation};
 use stopinator::settings::Settings;
 use stopinator::telemetry;
 
@@ -30,7 +30,8 @@ async fn main() -> ExitCode {
     let service = service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let now = Timestamp::now();
         let deadline = i64::try_from(event.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        handler.handle(event.payload.get(), &event.context.request_id, now, deadline.unwrap_or(now)).await
+        let (trigger, request_id) = (event.payload.get(), &*event.context.request_id);
+        handler.handle(Invocation { trigger, request_id, now, deadline: deadline.unwrap_or(now) }).await
     });
     match lambda_runtime::run(service).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use fastrand::Rng;
+
 use crate::instance::Action;
 
 /// The longest pause.
@@ -112,7 +114,7 @@ fn count(instances: usize) -> f64 {
 pub struct Pause {
     next: Duration,
     until: Duration,
-    random: u64,
+    random: Rng,
 }
 
 impl Pause {
@@ -121,7 +123,7 @@ impl Pause {
     /// No pause yet.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { next: Self::FIRST, until: Duration::ZERO, random: seed | 1 }
+        Self { next: Self::FIRST, until: Duration::ZERO, random: Rng::with_seed(seed) }
     }
 
     /// When the pause is over.
@@ -132,12 +134,7 @@ impl Pause {
 
     /// Begins the next pause, twice as long as the one before.
     pub fn lengthen(&mut self, now: Duration) {
-        // Xorshift: enough for spreading, and reproducible.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        let percent = u32::try_from(self.random % 41).unwrap_or(20) + 80;
-        self.until = now + self.next * percent / 100;
+        self.until = now + self.next * self.random.u32(80..=120) / 100;
         self.next = (self.next * 2).min(LONGEST_PAUSE);
     }
 

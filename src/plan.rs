@@ -101,13 +101,14 @@ fn not_found(request: &Request, entries: &[Entry]) -> Vec<Entry> {
 fn decide(settings: &Settings, request: &Request, instance: &Instance) -> (Decision, Option<Box<str>>) {
     let keep = |reason| (Decision::Keep(reason), None);
     let keep_because = |reason, detail: String| (Decision::Keep(reason), Some(detail.into_boxed_str()));
-    let untagged = instance.tag.is_none();
+    let tag = instance.tag.as_deref().map(Tag::parse);
+    let untagged = tag.is_none();
     let facts = instance.facts;
 
     if untagged && !(settings.scope == Scope::All && request.action == Action::Stop) {
         return keep(Reason::NotSelected);
     }
-    if instance.tag == Some(Tag::OptedOut) {
+    if tag == Some(Tag::OptedOut) {
         return keep(Reason::OptedOut);
     }
     if matches!(instance.state, State::ShuttingDown | State::Terminated) {
@@ -128,7 +129,8 @@ fn decide(settings: &Settings, request: &Request, instance: &Instance) -> (Decis
     if facts.unstoppable_lifecycle {
         return keep(Reason::CannotStop);
     }
-    if let Some(Tag::Invalid(value)) = &instance.tag {
+    if tag == Some(Tag::Invalid) {
+        let value = instance.tag.as_deref().unwrap_or_default().trim();
         return keep_because(
             Reason::InvalidSchedule,
             format!("`{value}` is not a value that this version knows: `true` follows the rule, `false` opts out"),
@@ -198,7 +200,7 @@ mod tests {
             region: region("us-east-1"),
             name: None,
             state: State::Running,
-            tag: Some(Tag::Plain),
+            tag: Some("true".into()),
             launch: started(Some(at("2026-11-20T09:00:00Z"))),
             stopped_by_hand_at: None,
             facts: Facts::default(),
@@ -233,7 +235,7 @@ mod tests {
     #[test]
     fn the_first_reason_wins() {
         let mut instance = Instance {
-            tag: Some(Tag::OptedOut),
+            tag: Some("false".into()),
             state: State::Terminated,
             facts: Facts {
                 operator_managed: true,
@@ -251,7 +253,7 @@ mod tests {
             }
         };
         expect(&instance, Reason::OptedOut);
-        instance.tag = Some(Tag::Invalid("on".into()));
+        instance.tag = Some("on".into());
         expect(&instance, Reason::Gone);
         instance.state = State::Pending;
         expect(&instance, Reason::ServiceManaged);
@@ -263,7 +265,7 @@ mod tests {
         expect(&instance, Reason::CannotStop);
         instance.facts.unstoppable_lifecycle = false;
         expect(&instance, Reason::InvalidSchedule);
-        instance.tag = Some(Tag::Plain);
+        instance.tag = Some("true".into());
         expect(&instance, Reason::InTransition);
         instance.state = State::Stopped;
         assert_eq!(decided("tagged", STOP, instance.clone()), Decision::Keep(Reason::AlreadyStopped));
@@ -338,7 +340,7 @@ mod tests {
         let request = request(json);
         let found = ["i-0000000a", "i-0000000b", "i-0000000d"].map(|text| Instance {
             id: id(text),
-            tag: (text != "i-0000000b").then_some(Tag::Plain),
+            tag: (text != "i-0000000b").then(|| "true".into()),
             ..plain()
         });
         let decisions = |looked_in: &[Region]| -> Vec<(String, Decision)> {
@@ -362,7 +364,7 @@ mod tests {
             State::Terminated,
             State::Unknown,
         ];
-        let tags = [None, Some(Tag::Plain), Some(Tag::OptedOut), Some(Tag::Invalid("on".into()))];
+        let tags = [None, Some("true".into()), Some("false".into()), Some("on".into())];
         let rare = || prop::bool::weighted(0.1);
         (
             (0_u32..40, prop::bool::ANY),
@@ -413,6 +415,8 @@ mod tests {
             let planned: Vec<_> = forward.entries.iter().map(|e| (e.region.clone().unwrap(), e.id)).collect();
             let found: Vec<_> = fleet.iter().map(|i| (i.region.clone(), i.id)).collect();
             prop_assert_eq!(planned, found);
+            let acted_on = forward.entries.iter().filter(|e| e.decision == Decision::Act(request.action)).count();
+            prop_assert_eq!(forward.actions(), acted_on);
         }
     }
 }

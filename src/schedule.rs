@@ -3,14 +3,14 @@
 //! Plain values and opting out. Schedules in the tag have their room here when they come.
 
 /// The parsed value of the deployment's tag on one instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tag {
     /// Empty, `true` or `yes`: the instance follows the rule.
     Plain,
     /// `false`, `no`, `never` or `ignore`: the instance is left alone.
     OptedOut,
-    /// Any other value, kept as it was found: reported, never acted on.
-    Invalid(Box<str>),
+    /// Any other value: reported, never acted on.
+    Invalid,
 }
 
 impl Tag {
@@ -24,7 +24,7 @@ impl Tag {
         } else if is("false") || is("no") || is("never") || is("ignore") {
             Self::OptedOut
         } else {
-            Self::Invalid(word.into())
+            Self::Invalid
         }
     }
 }
@@ -42,7 +42,7 @@ mod tests {
             assert_eq!(Tag::parse(out), Tag::OptedOut, "{out:?}");
         }
         for other in ["on", "off", "0", "1", "y", "n", "truee", "weekdays 07:00-19:00", "-", "нет", "tr ue"] {
-            assert_eq!(Tag::parse(other), Tag::Invalid(other.into()), "{other:?}");
+            assert_eq!(Tag::parse(other), Tag::Invalid, "{other:?}");
         }
     }
 }

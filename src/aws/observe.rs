@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use super::{CallError, Ec2};
 use crate::instance::{self, Action, Facts, Instance, InstanceId, Launch, Placement, Region, State};
 use crate::refusal::Refusal;
-use crate::schedule::Tag;
 use crate::settings::{Scope, Settings};
 use crate::trigger::Request;
 
@@ -214,7 +213,7 @@ fn reduce(
     };
     for (key, value) in described.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default()))) {
         if key == &*settings.tag_key {
-            tag = Some(Tag::parse(value));
+            tag = Some(value.into());
         }
         if key == "Name" {
             name = Some(value.into());

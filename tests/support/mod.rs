@@ -12,7 +12,7 @@ use aws_smithy_async::time::SharedTimeSource;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use stopinator::aws::Clients;
-use stopinator::handler::Handler;
+use stopinator::handler::{Handler, Invocation};
 use stopinator::settings::Settings;
 
 use clock::Clock;
@@ -97,7 +97,7 @@ impl Scenario {
         let now = at(NOW) + SignedDuration::try_from(began).expect("a story of minutes");
         let deadline = now + SignedDuration::try_from(self.timeout).expect("a story of minutes");
         let handler = Handler::new(settings, clients);
-        let answer = self.clock.run(handler.handle(trigger, "request-1", now, deadline));
+        let answer = self.clock.run(handler.handle(Invocation { trigger, request_id: "request-1", now, deadline }));
         Story {
             answer: answer
                 .map(|response| serde_json::to_value(response).expect("a response is JSON"))
