@@ -3,13 +3,16 @@
 use std::env;
 use std::process::ExitCode;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use stopinator::aws::Clients;
 use stopinator::handler::{Handler, Invocation};
 use stopinator::settings::Settings;
 use stopinator::telemetry;
+
+/// The time for an invocation that comes without a deadline, as under `cargo lambda watch`: the template's default.
+const LOCAL_TIMEOUT: SignedDuration = SignedDuration::from_mins(5);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -30,8 +33,10 @@ async fn main() -> ExitCode {
     let service = service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let now = Timestamp::now();
         let deadline = i64::try_from(event.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        // Lambda's deadline lies ahead; local emulators send any number.
+        let deadline = deadline.filter(|deadline| *deadline > now).unwrap_or(now + LOCAL_TIMEOUT);
         let (trigger, request_id) = (event.payload.get(), &*event.context.request_id);
-        handler.handle(Invocation { trigger, request_id, now, deadline: deadline.unwrap_or(now) }).await
+        handler.handle(Invocation { trigger, request_id, now, deadline }).await
     });
     match lambda_runtime::run(service).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -45,6 +45,7 @@ fn the_budget_is_the_deployments_and_zero_is_off() {
     let story = fleet([machine()]).with("STOPINATOR_VERIFY_SECONDS", "0").on(RULE_FIRED);
     assert_eq!((&story.row(&id(1))["outcome"], story.took), (&"accepted".into(), Duration::ZERO));
     assert_eq!(story.calls.len(), 2, "no look");
+    assert!(story.row(&id(1)).get("reason").is_none(), "and nothing said of what was not looked at");
     let story =
         fleet([machine()]).with("STOPINATOR_VERIFY_SECONDS", "600").within(Duration::from_secs(40)).on(RULE_FIRED);
     assert_eq!(story.row(&id(1))["reason"], "still-stopping");

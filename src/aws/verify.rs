@@ -20,6 +20,7 @@ pub async fn verify(ec2: &Ec2, budget: Duration, action: Action, rows: &mut [&mu
     let end = clock.deadline().min(clock.now() + budget);
     let mut pause = FIRST_PAUSE;
     let mut were_starting = BTreeSet::new();
+    let mut looked = false;
     loop {
         let now = clock.now();
         if now >= end || !rows.iter().any(|row| row.outcome == Some(Outcome::Accepted)) {
@@ -34,8 +35,12 @@ pub async fn verify(ec2: &Ec2, budget: Duration, action: Action, rows: &mut [&mu
             // A look that fails proves nothing; the next one may.
             if let Some(Ok(seen)) = clock.before_deadline(look(ec2, &ids)).await {
                 settle(action, some, &seen, &mut were_starting);
+                looked = true;
             }
         }
+    }
+    if !looked {
+        return;
     }
     for row in rows.iter_mut().filter(|row| row.outcome == Some(Outcome::Accepted)) {
         let reason = match action {
