@@ -20,12 +20,18 @@ def step(text):
     print(f"==> {text}", flush=True)
 
 
-def show_waiting(elapsed):
-    """Something that moves: a countdown on a terminal, elsewhere a line every ten seconds."""
-    if sys.stdout.isatty():
-        print(f"\r\033[K    {SPINNER[int(elapsed) % 4]} {elapsed:.0f} s of at most {SECONDS} s", end="", flush=True)
-    elif int(elapsed) % 10 == 9:
-        print(f"    ... {elapsed:.0f} s of at most {SECONDS} s", flush=True)
+class Waiting:
+    """Something that moves: a spinner on a terminal, elsewhere a line whenever ten seconds have passed."""
+
+    said = 0.0  # when the last line was printed
+
+    def __call__(self, elapsed):
+        text = f"{elapsed:.0f} s of at most {SECONDS} s"
+        if sys.stdout.isatty():
+            print(f"\r\033[K    {SPINNER[int(elapsed) % 4]} {text}", end="", flush=True)
+        elif elapsed - self.said >= 10:
+            print(f"    ... {text}", flush=True)
+            self.said = elapsed
 
 
 def tag_of(name):
@@ -55,7 +61,7 @@ def demo(binary):
         log_group = outputs["LogGroupName"]
 
         step(f"Waiting for the rule {outputs['StopRuleName']} to fire")
-        aws.wait_for_run(log_group, seconds=SECONDS, waiting=show_waiting)
+        aws.wait_for_run(log_group, seconds=SECONDS, waiting=Waiting())
         if sys.stdout.isatty():
             print("\r\033[K", end="")
 
@@ -64,12 +70,13 @@ def demo(binary):
         said = {line["id"]: line for line in reversed(lines) if "id" in line}  # of the first run
 
         step("The fleet, and what the function's own log says of it\n")
-        rows = [("instance", "name", "tag", "before", "after", "decision", "reason")]
+        rows = [("instance", "name", "tag", "before", "after", "decision", "outcome", "reason")]
         for name, instance_id in ids.items():
             line = said.get(instance_id, {})
             rows.append((
                 instance_id, name, tag_of(name), before[name], after[name],
-                line.get("decision", "-"), line.get("reason", "" if line else FLEET["untagged"].reason),
+                line.get("decision", "-"), line.get("outcome", ""),
+                line.get("reason", "" if line else FLEET["untagged"].reason),
             ))
         print_table(rows)
 

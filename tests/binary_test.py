@@ -5,13 +5,16 @@
 Every claim of the response is held against what moto says afterwards.
 """
 
+import collections
 import datetime
 import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -21,7 +24,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from runtime_api import Function  # noqa: E402
+from runtime_api import Function, Handler, Server  # noqa: E402
 
 BINARY = ROOT / "target/debug/stopinator-lambda"
 SEOUL, TOKYO = "ap-northeast-2", "ap-northeast-1"
@@ -101,11 +104,60 @@ def ec2(moto_endpoint):
     return Fleet(moto_endpoint)
 
 
+class Between:
+    """Stands between the function and moto: counts the calls, and may answer in moto's place.
+
+    `instead(action, region)` gives a status and a body, or None to pass the call on.
+    `page` is the most that moto puts on a page: EC2 may give less than it is asked for.
+    """
+
+    def __init__(self, ec2, instead=lambda action, region: None, page=1000):
+        self.ec2 = ec2
+        self.instead = instead
+        self.page = page
+        self.calls = collections.Counter()
+
+    def __enter__(self):
+        between = self
+
+        class Ec2Handler(Handler):
+            def do_POST(self):
+                body = self.body()
+                [action] = urllib.parse.parse_qs(body.decode())["Action"]
+                region = self.headers["Authorization"].split("/")[2]
+                between.calls[action] += 1
+                status, answer = between.instead(action, region) or between.pass_on(self.headers, body)
+                self.answer(status, "text/xml;charset=UTF-8", answer)
+
+        self._server = Server(Ec2Handler)
+        self.endpoint = f"http://{self._server.address}"
+        return self
+
+    def __exit__(self, *_):
+        self._server.close()
+
+    def pass_on(self, headers, body):
+        body = body.replace(b"MaxResults=1000", b"MaxResults=%d" % self.page)
+        headers = {name: headers[name] for name in ("Authorization", "Content-Type")}  # moto checks no signature
+        try:
+            with urllib.request.urlopen(urllib.request.Request(self.ec2.endpoint, body, headers)) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+
+def refusal(status, code, text):
+    """EC2's own form of it, for Between."""
+    error = f"<Error><Code>{code}</Code><Message>{text}</Message></Error>"
+    return status, f"<Response><Errors>{error}</Errors><RequestID>1</RequestID></Response>".encode()
+
+
 # -- the function's side --
 
 
-def function(ec2, **env):
-    return Function([BINARY], {"AWS_ENDPOINT_URL": ec2.endpoint, **env}, timeout=120)
+def function(ec2, timeout=120, **env):
+    # To look again takes two seconds or more: only for the tests that are about it.
+    return Function([BINARY], {"AWS_ENDPOINT_URL": ec2.endpoint, "STOPINATOR_VERIFY_SECONDS": "0", **env}, timeout)
 
 
 def invoke(ec2, event, **env):
@@ -138,7 +190,7 @@ def check_sums(counts, dry_run):
 
 def rows(found):
     """id -> decision, or the reason of what was kept."""
-    return {row["id"]: row.get("reason", row["decision"]) for row in found["instances"]}
+    return {row["id"]: row["reason" if row["decision"] == "keep" else "decision"] for row in found["instances"]}
 
 
 def expect_counts(response, **expected):
@@ -180,11 +232,33 @@ def test_stop_then_start(ec2):
 
 def test_more_than_two_pages(ec2):
     """moto counts reservations for a page, hence one launch for each instance; EC2 counts instances."""
-    due = {ec2.launch() for _ in range(2_001)}
+    due = {ec2.launch() for _ in range(41)}
     spared = ec2.launch(tag="false")
-    found = invoke(ec2, STOP, STOPINATOR_MAX_ACTIONS="0")
-    expect_counts(found, found=2_002, kept=1, planned=2_001, accepted=2_001)
+    with Between(ec2, page=20) as between, function(between) as stopinator:
+        found = report(stopinator.invoke(STOP))
+    expect_counts(found, found=42, kept=1, planned=41, accepted=41)
+    assert between.calls == {"DescribeInstances": 3, "StopInstances": 1}
     assert ec2.states() == {**dict.fromkeys(due, "stopped"), spared: "running"}
+
+
+def test_it_looks_again_and_confirms(ec2):
+    web, spared = ec2.launch(name="web"), ec2.launch(tag="false")
+    with Between(ec2) as between, function(between, STOPINATOR_VERIFY_SECONDS="60") as stopinator:
+        for event, action, state in [(STOP, "stop", "stopped"), (START, "start", "running")]:
+            between.calls.clear()
+            result = stopinator.invoke(event)
+            found = report(result)
+            expect_counts(found, found=2, kept=1, planned=1, confirmed=1)
+            about_web = {"id": web, "name": "web", "region": SEOUL, "decision": action, "outcome": "confirmed"}
+            assert about_web in found["instances"]
+            assert ec2.states() == {web: state, spared: "running"}
+            assert between.calls == {"DescribeInstances": 2, f"{action.title()}Instances": 1}
+            [line] = [line for line in stopinator.logs(result.request_id) if "outcome" in line]
+            assert (line["level"], line["message"]) == ("INFO", f"{action} confirmed")
+        # Where nothing was done there is nothing to look at.
+        between.calls.clear()
+        report(stopinator.invoke(START))
+        assert between.calls == {"DescribeInstances": 1}
 
 
 @pytest.mark.parametrize("action, before, after", [("stop", "running", "stopped"), ("start", "stopped", "running")])
@@ -296,22 +370,65 @@ def test_a_terminated_instance_is_gone(ec2):
 # -- errors --
 
 
-def test_a_refused_call_ends_in_an_error(ec2):
-    """Stop protection is not told by DescribeInstances; moto, like EC2, refuses the whole call."""
-    protected, other = ec2.launch(DisableApiStop=True), ec2.launch()
-    with function(ec2) as stopinator:
+def outcomes(lines):
+    """id -> the line that tells an instance's outcome."""
+    return {line["id"]: line for line in lines if "outcome" in line}
+
+
+def test_stop_protected_instances_cost_nobody_else(ec2):
+    """DescribeInstances does not tell; moto, like EC2, refuses the whole call and names one of them."""
+    others = [ec2.launch() for _ in range(6)]
+    protected = [ec2.launch(DisableApiStop=True) for _ in range(2)]
+    with Between(ec2) as between, function(between) as stopinator:
+        result = stopinator.invoke(STOP)
+        found, logs = report(result), stopinator.logs(result.request_id)
+    expect_counts(found, found=8, planned=8, accepted=6, refused=2)
+    assert between.calls == {"DescribeInstances": 1, "StopInstances": len(protected) + 1}
+    assert ec2.states() == dict.fromkeys(others, "stopped") | dict.fromkeys(protected, "running")
+    for row in found["instances"]:
+        if row["id"] in protected:
+            assert (row["decision"], row["outcome"], row["reason"]) == ("stop", "refused", "stop-protected")
+            assert "OperationNotPermitted" in row["detail"] and "disableApiStop" in row["detail"]
+            assert row["id"] in row["detail"]
+            line = outcomes(logs)[row["id"]]
+            assert (line["level"], line["detail"]) == ("WARN", row["detail"])
+    assert {line["level"] for line in logs} == {"INFO", "WARN"}
+
+
+def test_a_missing_permission_is_one_error_line(ec2):
+    """What another try cannot mend ends in no error; the line is there for an alarm to see."""
+    instances = [ec2.launch() for _ in range(5)]
+    text = "You are not authorized to perform this operation."
+    denied = refusal(403, "UnauthorizedOperation", text)
+    stop_denied = Between(ec2, lambda action, region: denied if action == "StopInstances" else None)
+    with stop_denied as between, function(between) as stopinator:
+        result = stopinator.invoke(STOP)
+        found, logs = report(result), stopinator.logs(result.request_id)
+    expect_counts(found, found=5, planned=5, refused=5)
+    assert {row["id"]: row["reason"] for row in found["instances"]} == dict.fromkeys(instances, "not-permitted")
+    assert between.calls["StopInstances"] == 3, "the batch and its halves"
+    [error] = [line for line in logs if line["level"] == "ERROR"]
+    assert (error["instances"], error["detail"]) == (5, f"UnauthorizedOperation: {text}")
+    assert {line["level"] for line in outcomes(logs).values()} == {"WARN"}
+
+
+def test_what_another_try_may_finish_ends_in_an_error(ec2):
+    instances = [ec2.launch(), ec2.launch()]
+    expired = refusal(400, "ExpiredToken", "The security token included in the request is expired")
+    stop_expired = Between(ec2, lambda action, region: expired if action == "StopInstances" else None)
+    with stop_expired as between, function(between) as stopinator:
         result = stopinator.invoke(STOP)
         logs = stopinator.logs(result.request_id)
-    assert not result.ok and "2" in result.error_message and "failed" in result.error_message
-    assert "\n" not in result.error_message
-    refused = {line["id"]: line for line in logs if "outcome" in line}
-    assert set(refused) == {protected, other}
-    for line in refused.values():
-        assert (line["outcome"], line["reason"]) == ("failed", "ec2-error")
-        assert "disableApiStop" in line["detail"]
-    assert summary(logs)["failed"] == 2
-    # The other one is as moto left it: it stops one by one, up to the first that it refuses.
-    assert ec2.states()[protected] == "running"
+        assert not result.ok and result.error_type == "unfinished"
+        assert "2 failed" in result.error_message and "ExpiredToken" in result.error_message
+        assert "\n" not in result.error_message
+        assert set(outcomes(logs)) == set(instances)
+        for line in outcomes(logs).values():
+            assert (line["level"], line["outcome"], line["reason"]) == ("ERROR", "failed", "ec2-error")
+        assert summary(logs)["failed"] == 2
+        # As Lambda does: the next try finds what is left.
+        between.instead = lambda action, region: None
+        expect_counts(report(stopinator.invoke(STOP)), found=2, planned=2, accepted=2)
 
 
 def test_a_region_that_cannot_be_observed_is_named(ec2):
@@ -322,6 +439,41 @@ def test_a_region_that_cannot_be_observed_is_named(ec2):
             result = stopinator.invoke(STOP)
     assert not result.ok
     assert SEOUL in result.error_message and "DescribeInstances" in result.error_message
+
+
+def test_a_region_that_does_not_answer_ends_before_the_deadline(ec2):
+    """What Lambda says in Lambda-Runtime-Deadline-Ms; a little is kept of it for the report."""
+    instance, silent = ec2.launch(), threading.Event()
+    with Between(ec2, lambda action, region: silent.wait() and None) as between:
+        with function(between, timeout=8) as stopinator:
+            began = time.monotonic()
+            result = stopinator.invoke(STOP)
+            assert 3 < result.received - began < 7
+            silent.set()
+            # And the process goes on.
+            report(stopinator.invoke(STOP))
+    assert not result.ok and "\n" not in result.error_message
+    assert f"{SEOUL} could not be observed: DescribeInstances: no answer in time" in result.error_message
+    assert ec2.states() == {instance: "stopped"}
+
+
+def test_a_region_that_fails_costs_only_itself(ec2):
+    seoul, tokyo = ec2.launch(), Fleet(ec2.endpoint, TOKYO)
+    other = tokyo.launch()
+    denied = refusal(403, "UnauthorizedOperation", "You are not authorized to perform this operation.")
+    with Between(ec2, lambda action, region: denied if region == TOKYO else None) as between:
+        with function(between, STOPINATOR_REGIONS=f"{SEOUL},{TOKYO}") as stopinator:
+            result = stopinator.invoke(STOP)
+    assert not result.ok
+    assert f"{TOKYO} could not be observed: DescribeInstances: UnauthorizedOperation" in result.error_message
+    assert (ec2.states()[seoul], tokyo.states()[other]) == ("stopped", "running")
+
+
+def test_hibernation_may_be_asked_for(ec2):
+    """What is not configured for it, as all of moto's, is stopped as ever."""
+    instance = ec2.launch()
+    expect_counts(invoke(ec2, STOP, STOPINATOR_HIBERNATE="true"), found=1, planned=1, accepted=1)
+    assert ec2.states() == {instance: "stopped"}
 
 
 def test_too_many_actions_trip_the_breaker(ec2):
@@ -399,10 +551,11 @@ def test_a_stale_trigger_is_refused(ec2, trigger, ago):
     "env",
     [
         {"STOPINATOR_ACTION": "halt", "STOPINATOR_TYPO": "1", "STOPINATOR_MAX_ACTIONS": "x"},
-        {"STOPINATOR_HIBERNATE": "true", "STOPINATOR_HAND_START_HOURS": "8"},
-        {"STOPINATOR_VERIFY_SECONDS": "601", "STOPINATOR_TIME_ZONE": "KST", "STOPINATOR_REGIONS": "Seoul"},
+        {"STOPINATOR_HAND_START_HOURS": "8"},
+        {"STOPINATOR_HIBERNATE": "1", "STOPINATOR_TIME_ZONE": "KST", "STOPINATOR_REGIONS": "Seoul"},
+        {"STOPINATOR_VERIFY_SECONDS": "601"},
     ],
-    ids=["wrong", "not available yet", "out of range"],
+    ids=["wrong", "not available yet", "not understood", "out of range"],
 )
 def test_a_failed_start_names_every_problem_in_one_line(ec2, env):
     with function(ec2, **env) as stopinator:

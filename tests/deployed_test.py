@@ -81,7 +81,7 @@ def test_the_log_group_says_why_for_every_instance_found(aws, fleet, stop_run):
         if FLEET[name].reason:
             assert (line["decision"], line["reason"]) == ("keep", FLEET[name].reason)
         else:
-            assert (line["decision"], "reason" in line) == ("stop", False)
+            assert (line["decision"], line["outcome"], "reason" in line) == ("stop", "confirmed", False)
 
 
 def test_the_function_has_exactly_these_settings(aws, stop_run):
@@ -89,6 +89,8 @@ def test_the_function_has_exactly_these_settings(aws, stop_run):
         "STOPINATOR_TAG_KEY": "Stopinator",
         "STOPINATOR_SCOPE": "tagged",
         "STOPINATOR_DRY_RUN": "false",
+        "STOPINATOR_HIBERNATE": "false",
+        "STOPINATOR_VERIFY_SECONDS": "60",
         "STOPINATOR_MAX_ACTIONS": "200",
         "STOPINATOR_MAX_EVENT_AGE_MINUTES": "60",
         "STOPINATOR_REGIONS": "ap-northeast-2",
@@ -160,16 +162,18 @@ def test_the_start_rule_starts_what_is_tagged_and_says_when(aws, stop_run):
 def test_a_tag_key_with_a_colon_comes_out_whole(aws):
     outputs = aws.deploy(
         BINARY, stack="colon", StopRuleState="DISABLED", TagKey="acme:stop-hours", Scope="all",
-        Regions="eu-west-1,us-east-1",
+        Regions="eu-west-1,us-east-1", Hibernate="true", VerifySeconds="600",
     )
     statements = policy(aws, outputs["RoleArn"])
     condition = statements["StopAndStartTagged"]["Condition"]
     assert condition["Null"] == {"aws:ResourceTag/acme:stop-hours": "false"}
     assert condition["StringNotEqualsIgnoreCase"] == {"aws:ResourceTag/acme:stop-hours": OPTED_OUT}
-    assert environment(aws, outputs)["STOPINATOR_TAG_KEY"] == "acme:stop-hours"
+    settings = environment(aws, outputs)
+    assert settings["STOPINATOR_TAG_KEY"] == "acme:stop-hours"
+    assert (settings["STOPINATOR_HIBERNATE"], settings["STOPINATOR_VERIFY_SECONDS"]) == ("true", "600")
 
     # Scope "all" widens the stop, to the same regions and not to what is opted out, and nothing else.
-    assert environment(aws, outputs)["STOPINATOR_REGIONS"] == "eu-west-1,us-east-1"
+    assert settings["STOPINATOR_REGIONS"] == "eu-west-1,us-east-1"
     wider = policy(aws, outputs["RoleArn"], "StopinatorScopeAll")
     assert {sid: s["Action"] for sid, s in wider.items()} == {
         "LookForInstanceStore": "ec2:DescribeInstanceTypes",
@@ -185,6 +189,7 @@ def test_a_tag_key_with_a_colon_comes_out_whole(aws):
     ({"TagKey": "aws:name"}, "must be one tag key"),
     ({"Regions": "Seoul"}, "must be region names"),
     ({"LogLevel": "WARN"}, "DEBUG"),
+    ({"VerifySeconds": "601"}, "VerifySeconds"),
 ])
 def test_a_bad_parameter_is_refused(aws, parameters, sentence):
     with pytest.raises(LocalAwsError) as refused:
