@@ -681,6 +681,14 @@ mod tests {
     }
 
     #[test]
+    fn ready_at_the_deadline_is_too_late() {
+        // 20 more tokens are there a second and a rounding millisecond later.
+        let head = Head::new(Action::Stop, targets(1020), false, Duration::from_millis(1001), SEEDED);
+        let driven = drive(head, |_, _, _| Ok(()), running);
+        assert_eq!(driven.count(Outcome::NotAttempted, Reason::NoTimeLeft), 20);
+    }
+
+    #[test]
     fn all_refused_permission_costs_three_calls() {
         let text = "You are not authorized to perform this operation.";
         for (count, calls) in [(1, 1), (2, 3), (1000, 3), (4000, 3)] {
