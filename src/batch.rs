@@ -19,8 +19,10 @@ use crate::refusal::{Cause, Refusal};
 pub const IDS_A_CALL: usize = 1000;
 /// How often a batch is sent whose fate stayed uncertain.
 const TRIES: u32 = 3;
-/// The time that a last call needs before the deadline.
+/// The time before the deadline that a last call, and a look at what came of it, are given.
 const LAST_CALL: Duration = Duration::from_secs(2);
+/// How many refusals of permission that name an instance are believed one by one while nothing has passed.
+const NAMED_DOUBTS: usize = 25;
 
 /// One instance to act on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +71,8 @@ pub struct Head {
     targets: Vec<Target>,
     places: BTreeMap<InstanceId, usize>,
     deadline: Duration,
+    /// Nothing is sent from here on.
+    last_call: Duration,
     waiting: VecDeque<Batch>,
     under_way: Option<UnderWay>,
     looks: VecDeque<Look>,
@@ -89,6 +93,8 @@ struct Batch {
     tries: u32,
     /// Whether its last try was throttled.
     throttled: bool,
+    /// What EC2 said of its last try.
+    said: Option<Box<str>>,
 }
 
 #[derive(Debug)]
@@ -111,6 +117,8 @@ enum Look {
 #[derive(Debug)]
 enum Permission {
     Unknown,
+    /// So many instances were refused by name, and nothing has passed.
+    Named(usize),
     /// A batch was refused as a whole and halved; these are the refused ones since.
     Doubted(Vec<(Batch, Box<str>)>),
     /// Some call has passed.
@@ -137,6 +145,7 @@ impl Head {
             places: targets.iter().enumerate().map(|(place, target)| (target.id, place)).collect(),
             targets,
             deadline,
+            last_call: deadline.saturating_sub(LAST_CALL),
             waiting,
             under_way: None,
             looks: VecDeque::new(),
@@ -159,6 +168,10 @@ impl Head {
         if now >= self.deadline {
             self.run_out_of_time();
         }
+        if let (Some(Look::Uncertain(..)), true) = (self.looks.front(), self.pause.until() > now) {
+            // EC2 needs a moment before it shows what came of a call.
+            return Step::WaitUntil(self.pause.until().min(self.deadline));
+        }
         if let Some(look) = self.looks.pop_front() {
             let ids = self.ids(&look.members());
             self.under_way = Some(UnderWay::Look(look));
@@ -167,16 +180,16 @@ impl Head {
         while let Some(batch) = self.waiting.front() {
             let size = batch.members.len();
             let ready = self.pause.until().max(self.buckets.ready_at(now, size));
-            if ready <= now {
+            if now < self.last_call && ready <= now {
                 return self.send_first(now);
             }
-            if ready < self.deadline {
+            if ready < self.last_call {
                 return Step::WaitUntil(ready);
             }
             // There will not be tokens for all of it in time, but perhaps for a part.
-            let last_call = self.deadline.saturating_sub(LAST_CALL);
-            let part = if self.pause.until() < last_call { self.buckets.instances_at(last_call) } else { 0 };
-            if part == 0 || part >= size {
+            let latest = self.last_call.saturating_sub(Duration::from_secs(1));
+            let part = if self.pause.until() <= latest { self.buckets.instances_at(latest) } else { 0 };
+            if now >= self.last_call || part == 0 || part >= size {
                 self.give_up_waiting();
             } else if let Some(batch) = self.waiting.front_mut() {
                 let members = batch.members.split_off(part);
@@ -214,11 +227,13 @@ impl Head {
             Cause::Throttled => {
                 self.pause.lengthen(now);
                 batch.throttled = true;
+                batch.said = Some(said);
                 self.waiting.push_front(batch);
             }
             Cause::Uncertain => {
                 self.pause.lengthen(now);
                 batch.tries += 1;
+                batch.said = Some(said.clone());
                 self.looks.push_back(Look::Uncertain(batch, said));
             }
             Cause::Call => self.settle_all(&batch.members, Outcome::Failed, Reason::Ec2Error, &said),
@@ -228,13 +243,17 @@ impl Head {
                 self.offenders.extend(named.iter().map(|member| (*member, said.clone())));
                 self.send_again_without(batch, &named);
             }
+            Cause::Hibernation if batch.hibernate && named.is_empty() && batch.members.len() > 1 => {
+                self.halve(batch, (Outcome::Refused, Reason::Ec2Error), &said);
+            }
             Cause::Hibernation if batch.hibernate => {
                 let awake = if named.is_empty() { batch.members.clone() } else { named };
                 self.send_again_without(batch, &awake);
-                self.waiting.push_front(Batch::new(awake, false));
+                self.stop_plainly(awake);
             }
-            Cause::NotPermitted if named.is_empty() => self.doubt(batch, said),
-            Cause::NotPermitted => self.eject(batch, &named, (Outcome::Refused, Reason::NotPermitted), &said),
+            Cause::Limit => self.meet_limit(batch, &said),
+            Cause::NotPermitted if named.is_empty() => self.doubt(batch, &said),
+            Cause::NotPermitted => self.doubt_named(batch, &named, &said),
             Cause::Hibernation => self.eject(batch, &named, (Outcome::Refused, Reason::Ec2Error), &said),
             Cause::Instance(outcome, reason) => self.eject(batch, &named, (outcome, reason), &said),
         }
@@ -297,22 +316,41 @@ impl Head {
 
     /// A batch refused without a name: either some instance in it is not permitted, or none is. It is halved once;
     /// where both halves are refused as well, nothing is permitted.
-    fn doubt(&mut self, batch: Batch, said: Box<str>) {
+    fn doubt(&mut self, batch: Batch, said: &str) {
         match &mut self.permission {
-            Permission::Granted => self.halve(batch, (Outcome::Refused, Reason::NotPermitted), &said),
-            Permission::Unknown if batch.members.len() > 1 => {
-                self.permission = Permission::Doubted(Vec::new());
-                self.halve(batch, (Outcome::Refused, Reason::NotPermitted), &said);
+            Permission::Granted => self.halve(batch, (Outcome::Refused, Reason::NotPermitted), said),
+            Permission::Unknown | Permission::Named(_) => {
+                // One that is alone is no half of anything.
+                if batch.members.len() > 1 {
+                    self.permission = Permission::Doubted(Vec::new());
+                }
+                self.halve(batch, (Outcome::Refused, Reason::NotPermitted), said);
             }
-            Permission::Unknown => self.permission = Permission::Doubted(vec![(batch, said)]),
             Permission::Doubted(refused) => {
-                refused.push((batch, said.clone()));
+                refused.push((batch, said.into()));
                 if refused.len() > 1 {
-                    refused.extend(self.waiting.drain(..).map(|batch| (batch, said.clone())));
+                    refused.extend(self.waiting.drain(..).map(|batch| (batch, said.into())));
                     self.close_doubts();
                 }
             }
         }
+    }
+
+    /// EC2 names one instance at a time even where it permits nothing: after some, that is a doubt like any other.
+    fn doubt_named(&mut self, batch: Batch, named: &[usize], said: &str) {
+        let refused = match self.permission {
+            Permission::Granted => 0,
+            Permission::Unknown => named.len(),
+            Permission::Named(before) => before + named.len(),
+            Permission::Doubted(_) => return self.doubt(batch, said),
+        };
+        if refused > NAMED_DOUBTS {
+            return self.doubt(batch, said);
+        }
+        if refused > 0 {
+            self.permission = Permission::Named(refused);
+        }
+        self.eject(batch, named, (Outcome::Refused, Reason::NotPermitted), said);
     }
 
     /// Nothing has passed, so what was refused as a whole is not permitted.
@@ -333,8 +371,8 @@ impl Head {
         }
     }
 
-    /// Capacity lacks for a type in a zone; all who need it fail, and only they. Which one it is, the text tells, or
-    /// else parting the batch between types and zones.
+    /// Capacity lacks for a type in a zone; all who need it fail, and only they. Which one it is, the text tells (the
+    /// zone in parentheses: the others that it lists have room), or else parting the batch between types and zones.
     fn lack_capacity(&mut self, mut batch: Batch, named: &[usize], said: &str) {
         let placement = |member: &usize| self.targets[*member].launch.placement.clone();
         let mut placements: Vec<Option<Placement>> = batch.members.iter().map(placement).collect();
@@ -342,7 +380,9 @@ impl Head {
         placements.dedup();
         let meant = |lacking: &&Option<Placement>| {
             named.iter().any(|member| placement(member) == **lacking)
-                || lacking.as_ref().is_some_and(|p| said.contains(p.instance_type()) && said.contains(p.zone()))
+                || lacking
+                    .as_ref()
+                    .is_some_and(|p| said.contains(p.instance_type()) && said.contains(&format!("({})", p.zone())))
         };
         let mut lacking: Vec<Option<Placement>> = placements.iter().filter(meant).cloned().collect();
         if lacking.is_empty() && placements.len() == 1 {
@@ -363,6 +403,32 @@ impl Head {
         self.waiting.push_front(batch);
         self.waiting.retain(|batch| !batch.members.is_empty());
         self.settle_all(&failed, Outcome::Failed, Reason::NoCapacity, said);
+    }
+
+    /// A limit of the account: nobody is to blame, so the batch is halved until one alone is too many; then all others
+    /// of its type are.
+    fn meet_limit(&mut self, batch: Batch, said: &str) {
+        if let [alone] = batch.members[..] {
+            let kind = |member: usize| self.targets[member].launch.placement.as_ref().map(Placement::instance_type);
+            let alike = |member: &mut usize| kind(*member) == kind(alone);
+            let mut failed: Vec<usize> =
+                self.waiting.iter_mut().flat_map(|waiting| waiting.members.extract_if(.., alike)).collect();
+            failed.push(alone);
+            self.waiting.retain(|batch| !batch.members.is_empty());
+            self.settle_all(&failed, Outcome::Failed, Reason::Ec2Error, said);
+        } else {
+            self.halve(batch, (Outcome::Failed, Reason::Ec2Error), said);
+        }
+    }
+
+    /// All who are not configured for hibernation go together, after the others.
+    fn stop_plainly(&mut self, awake: Vec<usize>) {
+        match self.waiting.back_mut() {
+            Some(last) if !last.hibernate && last.tries == 0 && last.members.len() + awake.len() <= IDS_A_CALL => {
+                last.members.extend(awake);
+            }
+            _ => self.waiting.push_back(Batch::new(awake, false)),
+        }
     }
 
     /// Gives up the named ones and sends the rest again; nobody named, halves.
@@ -424,7 +490,7 @@ impl Head {
                 (false, _) => (Outcome::Failed, Reason::Ec2Error),
             };
             for member in batch.members {
-                self.settle(member, outcome, Some(reason), None);
+                self.settle(member, outcome, Some(reason), batch.said.clone());
             }
         }
     }
@@ -462,7 +528,7 @@ impl Head {
 
 impl Batch {
     fn new(members: Vec<usize>, hibernate: bool) -> Self {
-        Self { members, hibernate, tries: 0, throttled: false }
+        Self { members, hibernate, tries: 0, throttled: false, said: None }
     }
 }
 
@@ -535,7 +601,7 @@ mod tests {
         loop {
             match head.next(now) {
                 Step::Send { ids, hibernate } => {
-                    assert!(now < head.deadline, "no call after the deadline");
+                    assert!(now < head.last_call, "no call at the last moment or after it");
                     assert!((1..=IDS_A_CALL).contains(&ids.len()));
                     head.answered(now, answer(now, &ids, hibernate));
                     calls.push((now, ids));
@@ -547,7 +613,7 @@ mod tests {
                     head.looked(Some(&seen));
                 }
                 Step::WaitUntil(then) => {
-                    assert!(then > now && then < head.deadline);
+                    assert!(then > now && then <= head.deadline);
                     now = then;
                 }
                 Step::Done => break,
@@ -683,9 +749,11 @@ mod tests {
     #[test]
     fn ready_at_the_deadline_is_too_late() {
         // 20 more tokens are there a second and a rounding millisecond later.
-        let head = Head::new(Action::Stop, targets(1020), false, Duration::from_millis(1001), SEEDED);
+        let deadline = LAST_CALL + Duration::from_millis(1001);
+        let head = Head::new(Action::Stop, targets(1020), false, deadline, SEEDED);
         let driven = drive(head, |_, _, _| Ok(()), running);
         assert_eq!(driven.count(Outcome::NotAttempted, Reason::NoTimeLeft), 20);
+        assert_eq!(driven.ended, Duration::ZERO, "and there is nothing to wait for");
     }
 
     #[test]
@@ -742,7 +810,9 @@ mod tests {
 
     #[test]
     fn capacity_costs_its_own_type_and_zone() {
-        for text in ["not sufficient m5.large capacity in the Availability Zone you requested (zone-2)", "none"] {
+        let full = "We currently do not have sufficient m5.large capacity in the Availability Zone you requested (zone-2). \
+                    You can currently get m5.large capacity by choosing zone-0, zone-1, zone-3, zone-4.";
+        for text in [full, "none"] {
             let head = Head::new(Action::Start, placed(900, 9), false, MINUTES_14, SEEDED);
             let lacks = |id: &InstanceId| (0..100).any(|n| *id == super::tests::id(n * 9 + 2));
             let answer = |_, ids: &[InstanceId], _| {
@@ -831,6 +901,20 @@ mod tests {
         assert_eq!(driven.settled[&id(4)], (Outcome::Failed, Some(Reason::Ec2Error)), "the next try may succeed");
         assert_eq!(driven.count(Outcome::Accepted, None), 9);
 
+        assert_eq!(driven.calls.len(), 5, "the plain ones, two refused, the rest hibernated, the one that fell back");
+
+        let unnamed = |_, ids: &[InstanceId], hibernate| {
+            if hibernate && ids.contains(&id(2)) {
+                refuse("UnsupportedHibernationConfiguration", "one")
+            } else {
+                Ok(())
+            }
+        };
+        let driven = drive(head(true), unnamed, running);
+        assert_eq!(driven.count(Outcome::Accepted, None), 10);
+        let plainly = driven.calls.last().map(|(_, ids)| ids.contains(&id(2)) && !ids.contains(&id(0)));
+        assert_eq!(plainly, Some(true), "nobody else loses its hibernation");
+
         let plain = drive(head(false), |_, _, hibernate| if hibernate { refuse("X", "") } else { Ok(()) }, running);
         assert_eq!(plain.count(Outcome::Accepted, None), 10, "only where the deployment asks for it");
         let start = Head::new(Action::Start, (0..10).map(hibernating).collect(), true, MINUTES_14, SEEDED);
@@ -846,13 +930,66 @@ mod tests {
     }
 
     #[test]
-    fn one_alone_and_a_batch_refused_permission_are_two_halves() {
+    fn one_alone_is_no_half_of_another_batch() {
         let launch = |hibernation| Launch { hibernation, ..Launch::default() };
         let targets = (0..100).map(|n| Target { id: id(n), launch: launch(n > 0) }).collect();
         let head = Head::new(Action::Stop, targets, true, MINUTES_14, SEEDED);
-        let driven = drive(head, |_, _, _| refuse("UnauthorizedOperation", "no"), running);
-        assert_eq!(driven.sizes(), [1, 99]);
-        assert_eq!(driven.count(Outcome::Refused, Reason::NotPermitted), 100);
+        let answer = |_, ids: &[InstanceId], _| {
+            if ids.contains(&id(0)) || ids.contains(&id(50)) { refuse("UnauthorizedOperation", "no") } else { Ok(()) }
+        };
+        let driven = drive(head, answer, running);
+        assert_eq!(driven.count(Outcome::Refused, Reason::NotPermitted), 2);
+        assert_eq!(driven.count(Outcome::Accepted, None), 98);
+    }
+
+    #[test]
+    fn a_role_that_may_nothing_is_found_out_though_names_come_one_at_a_time() {
+        let answer = |_, ids: &[InstanceId], _| refuse("UnauthorizedOperation", &format!("instance/{}", ids[0]));
+        let driven = drive(stop(1000), answer, running);
+        assert_eq!(driven.count(Outcome::Refused, Reason::NotPermitted), 1000);
+        assert_eq!(driven.calls.len(), NAMED_DOUBTS + 3);
+
+        let bad: Vec<InstanceId> = (0..NAMED_DOUBTS).map(id).collect();
+        let answer = |_, ids: &[InstanceId], _| match ids.iter().find(|id| bad.contains(id)) {
+            Some(id) => refuse("UnauthorizedOperation", &format!("instance/{id}")),
+            None => Ok(()),
+        };
+        let driven = drive(stop(1000), answer, running);
+        assert_eq!(driven.calls.len(), NAMED_DOUBTS + 1);
+        assert_eq!(driven.count(Outcome::Accepted, None), 1000 - NAMED_DOUBTS);
+    }
+
+    #[test]
+    fn a_limit_is_met_once_for_each_type() {
+        let mut room = 40;
+        let answer = |_, ids: &[InstanceId], _| {
+            if ids.len() > room {
+                return refuse("VcpuLimitExceeded", "You have requested more vCPU capacity than your limit allows");
+            }
+            room -= ids.len();
+            Ok(())
+        };
+        let head = Head::new(Action::Start, placed(200, 3), false, MINUTES_14, SEEDED);
+        let driven = drive(head, answer, running);
+        assert_eq!(driven.count(Outcome::Accepted, None), 40);
+        assert_eq!(driven.count(Outcome::Failed, Reason::Ec2Error), 160);
+        assert!(driven.calls.len() < 20, "{}", driven.calls.len());
+    }
+
+    #[test]
+    fn what_is_given_up_says_what_ec2_said() {
+        let mut head = stop(1);
+        let mut now = Duration::ZERO;
+        loop {
+            match head.next(now) {
+                Step::Send { .. } => head.answered(now, refuse("RequestLimitExceeded", "Request limit exceeded.")),
+                Step::WaitUntil(then) => now = then,
+                Step::Look(_) => panic!("there is nothing to look at"),
+                Step::Done => break,
+            }
+        }
+        let (_, settled) = head.into_settled();
+        assert_eq!(settled[0].detail.as_deref(), Some("RequestLimitExceeded: Request limit exceeded."));
     }
 
     #[test]
@@ -882,9 +1019,9 @@ mod tests {
             assert!(matches!(head.next(Duration::ZERO), Step::Send { .. }));
             head.answered(Duration::ZERO, refuse(code, &text));
         }
-        assert_eq!(head.next(Duration::ZERO), Step::Look(vec![id(1)]));
-        head.looked(None);
         let Step::WaitUntil(then) = head.next(Duration::ZERO) else { panic!("it waits") };
+        assert_eq!(head.next(then), Step::Look(vec![id(1)]));
+        head.looked(None);
         assert!(matches!(head.next(then), Step::Send { .. }));
         head.answered(then, Ok(()));
         assert_eq!(head.next(then), Step::Look(vec![id(0)]));

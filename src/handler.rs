@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
 
 use crate::aws::Clients;
-use crate::instance::Outcome;
+use crate::instance::{Outcome, Reason};
 use crate::report::{RESPONSE_LIMIT_BYTES, Response, Row};
 use crate::run::{Run, run};
 use crate::settings::Settings;
@@ -26,7 +26,7 @@ pub struct Handler {
 pub struct Invocation<'a> {
     /// The trigger, as JSON.
     pub trigger: &'a str,
-    /// Lambda's id of the request; it stands in every log line.
+    /// Lambda's id of the request; it stands in every line about an instance or the run.
     pub request_id: &'a str,
     /// The handler's clock.
     pub now: Timestamp,
@@ -103,7 +103,8 @@ impl Handler {
         let left = |row: &Row| matches!(row.outcome, Some(Outcome::Failed | Outcome::NotAttempted));
         match run.report.instances.iter().find(|row| left(row)) {
             Some(row) => {
-                let detail = row.detail.as_deref().unwrap_or("no detail");
+                let reason = row.reason.map_or("failed", Reason::as_str);
+                let detail = row.detail.as_deref().unwrap_or(reason);
                 Err(HandlerError::Unfinished(format!("{summary}; first: {}: {detail}", row.id)))
             }
             None if !run.unobserved.is_empty() => Err(HandlerError::Unfinished(summary)),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::instance::{Action, Instance, InstanceId, Launch, Reason, Region, State};
+use crate::instance::{Action, Instance, InstanceId, Launch, Reason, Region, State, stopped_by_somebody};
 use crate::schedule::Tag;
 use crate::settings::{Scope, Settings};
 use crate::trigger::Request;
@@ -146,13 +146,22 @@ fn decide(settings: &Settings, request: &Request, instance: &Instance) -> (Decis
             ),
             _ => (Decision::Act(Action::Stop), None),
         },
-        (Action::Start, State::Stopped) => match instance.stopped_by_hand_at {
-            Some(stopped) if stopped >= request.time => keep_because(
-                Reason::StoppedByHand,
-                format!("stopped at {stopped}, not before the trigger's time {}", request.time),
-            ),
-            _ => (Decision::Act(Action::Start), None),
-        },
+        (Action::Start, State::Stopped) => {
+            let Launch { started_at, stop_code, .. } = &instance.launch;
+            let by_somebody = stop_code.as_deref().is_some_and(stopped_by_somebody);
+            match (instance.stopped_by_hand_at, started_at) {
+                (Some(stopped), _) if stopped >= request.time => keep_because(
+                    Reason::StoppedByHand,
+                    format!("stopped at {stopped}, not before the trigger's time {}", request.time),
+                ),
+                // Not every stop by hand bears a date, but one that follows a later start came later still.
+                (_, Some(started)) if by_somebody && *started >= request.time => keep_because(
+                    Reason::StoppedByHand,
+                    format!("started at {started}, not before the trigger's time {}, and stopped since", request.time),
+                ),
+                _ => (Decision::Act(Action::Start), None),
+            }
+        }
         _ => keep(Reason::InTransition),
     }
 }
@@ -331,6 +340,20 @@ mod tests {
         ] {
             let instance = Instance { state: State::Stopped, stopped_by_hand_at: stopped.map(at), ..plain() };
             assert_eq!(decided("tagged", START, instance), decision, "{stopped:?}");
+        }
+    }
+
+    #[test]
+    fn a_stop_by_hand_without_a_date_is_known_by_the_start_before_it() {
+        for (started_at, code, decision) in [
+            (ON_TIME, "Client.InstanceInitiatedShutdown", Decision::Keep(Reason::StoppedByHand)),
+            (BEFORE, "Client.InstanceInitiatedShutdown", Decision::Act(Action::Start)),
+            (ON_TIME, "Client.InternalError", Decision::Act(Action::Start)),
+            (ON_TIME, "Server.InternalError", Decision::Act(Action::Start)),
+        ] {
+            let launch = Launch { started_at: Some(at(started_at)), stop_code: Some(code.into()), ..Launch::default() };
+            let instance = Instance { state: State::Stopped, launch, ..plain() };
+            assert_eq!(decided("tagged", START, instance), decision, "{started_at} {code}");
         }
     }
 

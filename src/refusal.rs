@@ -23,6 +23,8 @@ pub enum Cause {
     Throttled,
     /// EC2 has no room for an instance type in a zone.
     Capacity,
+    /// The account may not have so many running.
+    Limit,
     /// The role may not do this, to some instance or to any.
     NotPermitted,
     /// The call was not understood, authenticated or accepted, whatever it names.
@@ -91,9 +93,7 @@ fn cause(code: &str, text: &str, server_side: bool) -> Cause {
         "InvalidInstanceID" | "InvalidInstanceID.NotFound" | "InvalidInstanceID.Malformed" => refused(Reason::Gone),
         "OperationNotPermitted" if has(text, "disableApiStop") => refused(Reason::StopProtected),
         "UnsupportedOperation" => unsupported(text),
-        "InstanceLimitExceeded" | "VcpuLimitExceeded" | "MaxSpotInstanceCountExceeded" => {
-            Cause::Instance(Outcome::Failed, Reason::Ec2Error)
-        }
+        "InstanceLimitExceeded" | "VcpuLimitExceeded" | "MaxSpotInstanceCountExceeded" => Cause::Limit,
         "InternalError"
         | "InternalFailure"
         | "RequestTimeout"
@@ -177,7 +177,7 @@ mod tests {
             ("RequestLimitExceeded", "Request limit exceeded.".into(), Cause::Throttled, vec![]),
             ("Throttling", format!("Rate exceeded for {A}"), Cause::Throttled, vec![A]),
             ("InsufficientInstanceCapacity", "We currently do not have sufficient m5.large capacity in the Availability Zone you requested (us-east-1a).".into(), Cause::Capacity, vec![]),
-            ("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit of 32 allows.".into(), failed, vec![]),
+            ("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit of 32 allows.".into(), Cause::Limit, vec![]),
             ("AuthFailure", "AWS was not able to validate the provided access credentials".into(), Cause::Call, vec![]),
             ("ExpiredToken", "The security token included in the request is expired".into(), Cause::Call, vec![]),
             ("InternalError", format!("An internal error has occurred on {A}"), Cause::Uncertain, vec![A]),

@@ -44,12 +44,14 @@ pub struct Unobserved {
 pub async fn run(settings: &Settings, clients: &Clients, request: &Request, time: Duration, seed: u64) -> Run {
     let clock = clients.clock(time.saturating_sub(FOR_THE_REPORT));
     let regions = clients.open(&request.regions, &clock);
+    // A region that does not answer must leave the others time to be acted on.
+    let look_until = clock.deadline() / 2;
     let mut found_by_region = Vec::new();
     let mut looked_in = Vec::new();
     let mut unobserved = Vec::new();
     let mut looks = stream::iter(&regions)
         .map(async |(region, ec2)| {
-            (region, clock.before_deadline(observe::observe(ec2, region, settings, request)).await)
+            (region, clock.before(look_until, observe::observe(ec2, region, settings, request)).await)
         })
         .buffered(REGIONS_AT_ONCE);
     while let Some((region, found)) = looks.next().await {
@@ -78,7 +80,8 @@ pub async fn run(settings: &Settings, clients: &Clients, request: &Request, time
         join_all(parts.map(async |(ec2, action, mut rows)| {
             let targets = rows.iter().map(|row| Target { id: row.id, launch: row.launch.clone() }).collect();
             let head = Head::new(action, targets, settings.hibernate, clock.deadline(), seed);
-            let head = execute::execute(ec2, action, head).await;
+            // On the heap: one of these for each region is much for a stack.
+            let head = Box::pin(execute::execute(ec2, action, head)).await;
             note(&mut rows, head);
             verify::verify(ec2, settings.verify, action, &mut rows).await;
         }))

@@ -1,6 +1,8 @@
 //! What is due is stopped or started, in whole batches; what goes wrong is told and costs only itself.
 
-use crate::support::ec2::Machine;
+use std::time::Duration;
+
+use crate::support::ec2::{Machine, Whims};
 use crate::support::{RULE_FIRED, START, fleet, id};
 
 #[test]
@@ -91,6 +93,17 @@ fn a_region_that_cannot_be_observed_costs_only_itself() {
     assert_eq!(code, "unfinished");
     assert!(message.contains("eu-west-1 could not be observed: DescribeInstances: UnauthorizedOperation"), "{message}");
     assert_eq!(story.state(&id(1)), "stopped");
+}
+
+#[test]
+fn a_region_that_never_answers_costs_only_itself() {
+    let story = fleet([Machine::running(id(1)).due(), Machine::running(id(2)).due().in_region("eu-west-1")])
+        .with("STOPINATOR_REGIONS", "ap-northeast-2,eu-west-1")
+        .where_ec2_has(Whims { silent: Some("eu-west-1"), ..Whims::default() })
+        .on(RULE_FIRED);
+    assert!(story.error().1.contains("eu-west-1 could not be observed: DescribeInstances"), "{:?}", story.error());
+    assert_eq!((story.state(&id(1)), story.state(&id(2))), ("stopped", "running"));
+    assert!(story.took < Duration::from_mins(5));
 }
 
 #[test]

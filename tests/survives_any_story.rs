@@ -46,6 +46,7 @@ fn whims() -> impl Strategy<Value = Whims> {
         names_nobody: naming == 2,
         full: vec![("t3.micro", "full-zone")],
         forbidden: forbidden.map(id).into_iter().collect(),
+        silent: None,
         half_done,
         throttled,
     })

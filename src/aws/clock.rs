@@ -41,7 +41,12 @@ impl Clock {
 
     /// What `work` gives, or nothing where the deadline comes first.
     pub async fn before_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let over = std::pin::pin!(self.wait_until(self.deadline));
+        self.before(self.deadline, work).await
+    }
+
+    /// What `work` gives, or nothing where `then` comes first.
+    pub async fn before<T>(&self, then: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let over = std::pin::pin!(self.wait_until(then));
         match select(std::pin::pin!(work), over).await {
             Either::Left((done, _)) => Some(done),
             Either::Right(_) => None,

@@ -8,8 +8,8 @@ use aws_sdk_ec2::types::{self, Filter, InstanceLifecycleType, InstanceStateName}
 use jiff::Timestamp;
 
 use super::{CallError, Ec2};
-use crate::instance::{self, Action, Facts, Instance, InstanceId, Launch, Placement, Region, State};
-use crate::refusal::Refusal;
+use crate::instance::{self, Action, Facts, Instance, InstanceId, Launch, Outcome, Placement, Reason, Region, State};
+use crate::refusal::{Cause, Refusal};
 use crate::settings::{Scope, Settings};
 use crate::trigger::Request;
 
@@ -89,7 +89,9 @@ pub async fn look(ec2: &Ec2, ids: &[InstanceId]) -> Result<BTreeMap<InstanceId, 
             Err(error) => {
                 let unknown = Refusal::new(error.code(), error.message().unwrap_or_default(), false);
                 let before = ids.len();
-                ids.retain(|id| !unknown.named.contains(id));
+                if unknown.cause == Cause::Instance(Outcome::Refused, Reason::Gone) {
+                    ids.retain(|id| !unknown.named.contains(id));
+                }
                 if ids.len() == before {
                     return Err(CallError::new("DescribeInstances", error));
                 }
@@ -137,7 +139,7 @@ fn escaped(text: &str) -> String {
 #[derive(Default)]
 struct Found {
     instances: Vec<Instance>,
-    /// The types of running untagged instances, each with their places in `instances`.
+    /// The types of untagged instances, each with their places in `instances`.
     types: BTreeMap<String, Vec<usize>>,
     placements: BTreeSet<Placement>,
 }
@@ -148,7 +150,7 @@ impl Found {
             tracing::warn!(id = described.instance_id, region = region.as_str(), "skipped: not an instance id");
             return;
         };
-        if instance.tag.is_none() && instance.state == State::Running {
+        if instance.tag.is_none() {
             let instance_type = described.instance_type().map_or("", types::InstanceType::as_str).to_owned();
             self.types.entry(instance_type).or_default().push(self.instances.len());
         }

@@ -1,6 +1,6 @@
 //! Did it arrive? Looks again at what EC2 accepted, with growing pauses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Ec2;
@@ -12,79 +12,65 @@ use crate::report::Row;
 /// The first pause; each one after is twice as long, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+/// Longer than this after a call, EC2 does not show the state from before it.
+const STALE: Duration = Duration::from_secs(25);
 
 /// Looks at the accepted rows of one action in one region until all have arrived, the budget is used up, or the
 /// deadline is near. One call looks at up to 1,000 instances.
 pub async fn verify(ec2: &Ec2, budget: Duration, action: Action, rows: &mut [&mut Row]) {
     let clock = &ec2.clock;
-    let end = clock.deadline().min(clock.now() + budget);
+    let began = clock.now();
+    let end = clock.deadline().min(began + budget);
     let mut pause = FIRST_PAUSE;
     let mut were_starting = BTreeSet::new();
-    let mut looked = false;
-    loop {
-        let now = clock.now();
-        if now >= end || !rows.iter().any(|row| row.outcome == Some(Outcome::Accepted)) {
-            break;
-        }
-        clock.wait_until(end.min(now + pause)).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+    while clock.now() < end {
         let mut open: Vec<&mut Row> =
             rows.iter_mut().map(|row| &mut **row).filter(|row| row.outcome == Some(Outcome::Accepted)).collect();
+        if open.is_empty() {
+            break;
+        }
+        clock.wait_until(end.min(clock.now() + pause)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
         for some in open.chunks_mut(IDS_A_CALL) {
             let ids: Vec<InstanceId> = some.iter().map(|row| row.id).collect();
             // A look that fails proves nothing; the next one may.
-            if let Some(Ok(seen)) = clock.before_deadline(look(ec2, &ids)).await {
-                settle(action, some, &seen, &mut were_starting);
-                looked = true;
+            let Some(Ok(seen)) = clock.before_deadline(look(ec2, &ids)).await else { continue };
+            let since = clock.now().saturating_sub(began);
+            for row in some {
+                let seen = seen.get(&row.id);
+                if seen.is_some_and(|seen| seen.state == State::Pending) {
+                    were_starting.insert(row.id);
+                }
+                let is_new = since >= STALE || were_starting.contains(&row.id);
+                let (outcome, reason, detail) = judge(action, &row.launch, seen, is_new);
+                row.settle(outcome, reason, detail);
             }
-        }
-    }
-    if !looked {
-        return;
-    }
-    for row in rows.iter_mut().filter(|row| row.outcome == Some(Outcome::Accepted)) {
-        let reason = match action {
-            Action::Stop => Reason::StillStopping,
-            Action::Start => Reason::StillStarting,
-        };
-        row.settle(Outcome::Accepted, Some(reason), None);
-    }
-}
-
-fn settle(
-    action: Action,
-    rows: &mut [&mut Row],
-    seen: &BTreeMap<InstanceId, Seen>,
-    were_starting: &mut BTreeSet<InstanceId>,
-) {
-    for row in rows {
-        let seen = seen.get(&row.id);
-        if seen.is_some_and(|seen| seen.state == State::Pending) {
-            were_starting.insert(row.id);
-        }
-        if let Some((outcome, reason, detail)) = judge(action, &row.launch, seen, were_starting.contains(&row.id)) {
-            row.settle(outcome, reason, detail);
         }
     }
 }
 
 type Verdict = (Outcome, Option<Reason>, Option<Box<str>>);
 
-/// What a look says of an instance that was accepted; nothing while it is on its way.
+/// What a look says of an instance that was accepted.
 ///
-/// Right after a call EC2 may still show the old state, so a stopped instance has fallen back only where something
-/// about it is new: its last start, the reason why it stopped, or that it was seen starting.
-fn judge(action: Action, before: &Launch, seen: Option<&Seen>, was_starting: bool) -> Option<Verdict> {
-    let Some(seen) = seen else { return Some((Outcome::Refused, Some(Reason::Gone), None)) };
+/// Right after a call EC2 may still show the old state, so a stopped instance has fallen back only where it `is_new`
+/// (long after the call, or seen starting before) or something about it is: its last start, or why it stopped.
+fn judge(action: Action, before: &Launch, seen: Option<&Seen>, is_new: bool) -> Verdict {
+    let Some(seen) = seen else { return (Outcome::Refused, Some(Reason::Gone), None) };
+    let started_since = seen.started_at > before.started_at;
     match (action, seen.state) {
-        (_, State::ShuttingDown | State::Terminated) => Some((Outcome::Refused, Some(Reason::Gone), None)),
-        (Action::Stop, State::Stopped) | (Action::Start, State::Running) => Some((Outcome::Confirmed, None, None)),
-        (Action::Start, State::Stopped | State::Stopping)
-            if was_starting || seen.started_at > before.started_at || seen.code != before.stop_code =>
-        {
-            Some(bounced(seen))
+        (_, State::ShuttingDown | State::Terminated) => (Outcome::Refused, Some(Reason::Gone), None),
+        (Action::Stop, State::Stopped) | (Action::Start, State::Running) => (Outcome::Confirmed, None, None),
+        (Action::Stop, State::Pending | State::Running) if started_since => {
+            (Outcome::Confirmed, None, Some("stopped, and started again since".into()))
         }
-        _ => None,
+        (Action::Start, State::Stopped | State::Stopping)
+            if is_new || started_since || (seen.code.is_some() && seen.code != before.stop_code) =>
+        {
+            bounced(seen)
+        }
+        (Action::Stop, _) => (Outcome::Accepted, Some(Reason::StillStopping), None),
+        (Action::Start, _) => (Outcome::Accepted, Some(Reason::StillStarting), None),
     }
 }
 
@@ -123,14 +109,10 @@ mod tests {
         }
     }
 
-    fn judged(
-        action: Action,
-        before: Option<&str>,
-        seen: &Seen,
-        was_starting: bool,
-    ) -> Option<(Outcome, Option<Reason>)> {
+    fn judged(action: Action, before: Option<&str>, seen: &Seen, is_new: bool) -> (Outcome, Option<Reason>) {
         let before = Launch { stop_code: before.map(Into::into), ..Launch::default() };
-        judge(action, &before, Some(seen), was_starting).map(|(outcome, reason, _)| (outcome, reason))
+        let (outcome, reason, _) = judge(action, &before, Some(seen), is_new);
+        (outcome, reason)
     }
 
     #[test]
@@ -138,34 +120,42 @@ mod tests {
         let user = Some("Client.UserInitiatedShutdown");
         let kms = Some("Client.InternalError");
         let aws = Some("Server.InsufficientInstanceCapacity");
-        let confirmed = Some((Outcome::Confirmed, None));
-        let gone = Some((Outcome::Refused, Some(Reason::Gone)));
-        let refused = Some((Outcome::Refused, Some(Reason::Bounced)));
-        let failed = Some((Outcome::Failed, Some(Reason::Bounced)));
-        for (action, before, state, code, was_starting, expected) in [
+        let confirmed = (Outcome::Confirmed, None);
+        let gone = (Outcome::Refused, Some(Reason::Gone));
+        let refused = (Outcome::Refused, Some(Reason::Bounced));
+        let failed = (Outcome::Failed, Some(Reason::Bounced));
+        let stopping = (Outcome::Accepted, Some(Reason::StillStopping));
+        let starting = (Outcome::Accepted, Some(Reason::StillStarting));
+        for (action, before, state, code, is_new, expected) in [
             (Action::Stop, None, State::Stopped, user, false, confirmed),
-            (Action::Stop, None, State::Stopping, user, false, None),
-            (Action::Stop, None, State::Running, None, false, None),
+            (Action::Stop, None, State::Stopping, user, false, stopping),
+            (Action::Stop, None, State::Running, None, false, stopping),
+            (Action::Stop, None, State::Running, None, true, stopping),
             (Action::Stop, None, State::Terminated, None, false, gone),
             (Action::Start, user, State::Running, None, false, confirmed),
-            (Action::Start, user, State::Pending, None, false, None),
-            (Action::Start, user, State::Stopped, user, false, None),
+            (Action::Start, user, State::Pending, None, false, starting),
+            (Action::Start, user, State::Pending, None, true, starting),
+            (Action::Start, user, State::Stopped, user, false, starting),
+            (Action::Start, user, State::Stopped, None, false, starting),
             (Action::Start, user, State::Stopped, user, true, refused),
             (Action::Start, user, State::Stopped, kms, false, refused),
             (Action::Start, user, State::Stopping, aws, false, failed),
-            (Action::Start, kms, State::Stopped, kms, false, None),
+            (Action::Start, kms, State::Stopped, kms, false, starting),
+            (Action::Start, kms, State::Stopped, kms, true, refused),
             (Action::Start, user, State::ShuttingDown, None, false, gone),
         ] {
-            let verdict = judged(action, before, &seen(state, code), was_starting);
-            assert_eq!(verdict, expected, "{action} {before:?} {state:?} {code:?} {was_starting}");
+            let verdict = judged(action, before, &seen(state, code), is_new);
+            assert_eq!(verdict, expected, "{action} {before:?} {state:?} {code:?} {is_new}");
         }
-        assert_eq!(judge(Action::Stop, &Launch::default(), None, false).map(|v| v.1), Some(Some(Reason::Gone)));
+        assert_eq!(judge(Action::Stop, &Launch::default(), None, false).1, Some(Reason::Gone));
     }
 
     #[test]
     fn a_newer_start_that_is_over_has_fallen_back() {
         let later = Seen { started_at: "2026-11-21T09:00:00Z".parse().ok(), ..seen(State::Stopped, None) };
-        assert_eq!(judged(Action::Start, None, &later, false), Some((Outcome::Refused, Some(Reason::Bounced))));
+        assert_eq!(judged(Action::Start, None, &later, false), (Outcome::Refused, Some(Reason::Bounced)));
+        let again = Seen { state: State::Running, ..later };
+        assert_eq!(judged(Action::Stop, None, &again, false), (Outcome::Confirmed, None), "and somebody started it");
     }
 
     #[test]

@@ -233,6 +233,8 @@ pub struct Whims {
     pub full: Vec<(&'static str, &'static str)>,
     /// The role may not act on these.
     pub forbidden: BTreeSet<String>,
+    /// A region that takes calls and never answers.
+    pub silent: Option<&'static str>,
     /// So many calls are carried out by half and then fail.
     pub half_done: usize,
     /// So many calls are answered with a throttling error whatever the buckets hold.
@@ -304,6 +306,9 @@ impl HttpClient for Ec2 {
 impl HttpConnector for Ec2 {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let signature = request.headers().get("authorization").expect("a signed request");
+        if self.model().whims.silent.is_some_and(|region| signature.contains(&format!("/{region}/"))) {
+            return HttpConnectorFuture::new(std::future::pending());
+        }
         let body = request.body().bytes().expect("the query protocol has its body in memory");
         let (status, body) = self.answer(signature, body);
         let status = StatusCode::try_from(status).expect("a status code");
@@ -475,7 +480,8 @@ impl Model {
         let full = |machine: &&Machine| whims.full.contains(&(machine.instance_type, machine.zone));
         if let (Some(machine), "StartInstances") = (machines().find(full), call.action.as_str()) {
             let text = format!(
-                "We currently do not have sufficient {} capacity in the Availability Zone you requested ({}).",
+                "We currently do not have sufficient {0} capacity in the Availability Zone you requested ({1}). You can \
+                 currently get {0} capacity by choosing ap-northeast-2a, ap-northeast-2c.",
                 machine.instance_type, machine.zone
             );
             let text = if whims.names_nobody { "Insufficient capacity.".to_owned() } else { text };
