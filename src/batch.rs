@@ -19,7 +19,7 @@ use crate::refusal::{Cause, Refusal};
 pub const IDS_A_CALL: usize = 1000;
 /// How often a batch is sent whose fate stayed uncertain.
 const TRIES: u32 = 3;
-/// The time before the deadline that a last call, and a look at what came of it, are given.
+/// The time before the deadline that a last call, and a look at what came of it, are given; of a short time a tenth.
 const LAST_CALL: Duration = Duration::from_secs(2);
 /// How many refusals of permission that name an instance are believed one by one while nothing has passed.
 const NAMED_DOUBTS: usize = 25;
@@ -106,9 +106,9 @@ enum UnderWay {
 #[derive(Debug)]
 enum Look {
     /// Which members of a batch of uncertain fate are still to be acted on?
-    Uncertain(Batch, Box<str>),
+    Uncertain(Batch),
     /// Which members of a batch are in a state that forbids the action?
-    FindOffenders(Batch, Box<str>),
+    FindOffenders(Batch),
     /// What state are the offenders in?
     Offenders(Vec<(usize, Box<str>)>),
 }
@@ -145,7 +145,7 @@ impl Head {
             places: targets.iter().enumerate().map(|(place, target)| (target.id, place)).collect(),
             targets,
             deadline,
-            last_call: deadline.saturating_sub(LAST_CALL),
+            last_call: deadline.saturating_sub(LAST_CALL.min(deadline / 10)),
             waiting,
             under_way: None,
             looks: VecDeque::new(),
@@ -168,7 +168,7 @@ impl Head {
         if now >= self.deadline {
             self.run_out_of_time();
         }
-        if let (Some(Look::Uncertain(..)), true) = (self.looks.front(), self.pause.until() > now) {
+        if let (Some(Look::Uncertain(_)), true) = (self.looks.front(), self.pause.until() > now) {
             // EC2 needs a moment before it shows what came of a call.
             return Step::WaitUntil(self.pause.until().min(self.deadline));
         }
@@ -233,12 +233,15 @@ impl Head {
             Cause::Uncertain => {
                 self.pause.lengthen(now);
                 batch.tries += 1;
-                batch.said = Some(said.clone());
-                self.looks.push_back(Look::Uncertain(batch, said));
+                batch.said = Some(said);
+                self.looks.push_back(Look::Uncertain(batch));
             }
             Cause::Call => self.settle_all(&batch.members, Outcome::Failed, Reason::Ec2Error, &said),
             Cause::Capacity => self.lack_capacity(batch, &named, &said),
-            Cause::State if named.is_empty() => self.looks.push_back(Look::FindOffenders(batch, said)),
+            Cause::State if named.is_empty() => {
+                batch.said = Some(said);
+                self.looks.push_back(Look::FindOffenders(batch));
+            }
             Cause::State => {
                 self.offenders.extend(named.iter().map(|member| (*member, said.clone())));
                 self.send_again_without(batch, &named);
@@ -264,15 +267,15 @@ impl Head {
     pub fn looked(&mut self, seen: Option<&BTreeMap<InstanceId, State>>) {
         let Some(UnderWay::Look(look)) = self.under_way.take() else { return };
         match look {
-            Look::Uncertain(mut batch, said) => {
+            Look::Uncertain(mut batch) => {
                 self.settle_what_shows(&mut batch.members, seen);
                 if batch.tries >= TRIES {
-                    self.settle_all(&batch.members, Outcome::Failed, Reason::Ec2Error, &said);
+                    self.settle_all(&batch.members, Outcome::Failed, Reason::Ec2Error, batch.said());
                 } else if !batch.members.is_empty() {
                     self.waiting.push_front(batch);
                 }
             }
-            Look::FindOffenders(mut batch, said) => {
+            Look::FindOffenders(mut batch) => {
                 let before = batch.members.len();
                 self.settle_what_shows(&mut batch.members, seen);
                 let ready = self.ready_state();
@@ -280,9 +283,10 @@ impl Head {
                     .members
                     .iter()
                     .partition(|member| seen.is_none_or(|seen| seen.get(&self.targets[**member].id) == Some(&ready)));
-                self.settle_all(&unfit, Outcome::Refused, Reason::InTransition, &said);
+                self.settle_all(&unfit, Outcome::Refused, Reason::InTransition, batch.said());
                 batch.members = fit;
                 if batch.members.len() == before {
+                    let said = batch.said.clone().unwrap_or_default();
                     self.halve(batch, (Outcome::Refused, Reason::InTransition), &said);
                 } else if !batch.members.is_empty() {
                     self.waiting.push_front(batch);
@@ -500,8 +504,8 @@ impl Head {
         self.close_doubts();
         for look in std::mem::take(&mut self.looks) {
             match look {
-                Look::Uncertain(batch, said) | Look::FindOffenders(batch, said) => {
-                    self.settle_all(&batch.members, Outcome::Failed, Reason::Ec2Error, &said);
+                Look::Uncertain(batch) | Look::FindOffenders(batch) => {
+                    self.settle_all(&batch.members, Outcome::Failed, Reason::Ec2Error, batch.said());
                 }
                 Look::Offenders(offenders) => self.offenders.extend(offenders),
             }
@@ -530,12 +534,16 @@ impl Batch {
     fn new(members: Vec<usize>, hibernate: bool) -> Self {
         Self { members, hibernate, tries: 0, throttled: false, said: None }
     }
+
+    fn said(&self) -> &str {
+        self.said.as_deref().unwrap_or_default()
+    }
 }
 
 impl Look {
     fn members(&self) -> Vec<usize> {
         match self {
-            Self::Uncertain(batch, _) | Self::FindOffenders(batch, _) => batch.members.clone(),
+            Self::Uncertain(batch) | Self::FindOffenders(batch) => batch.members.clone(),
             Self::Offenders(offenders) => offenders.iter().map(|(member, _)| *member).collect(),
         }
     }
@@ -748,12 +756,18 @@ mod tests {
 
     #[test]
     fn ready_at_the_deadline_is_too_late() {
-        // 20 more tokens are there a second and a rounding millisecond later.
-        let deadline = LAST_CALL + Duration::from_millis(1001);
-        let head = Head::new(Action::Stop, targets(1020), false, deadline, SEEDED);
+        // Tokens for 400 more are there after 20 seconds and a rounding millisecond.
+        let deadline = LAST_CALL + Duration::from_millis(20_001);
+        let head = Head::new(Action::Stop, targets(1400), false, deadline, SEEDED);
         let driven = drive(head, |_, _, _| Ok(()), running);
+        assert_eq!(driven.sizes(), [1000, 380], "as many as there are tokens for a second before");
         assert_eq!(driven.count(Outcome::NotAttempted, Reason::NoTimeLeft), 20);
-        assert_eq!(driven.ended, Duration::ZERO, "and there is nothing to wait for");
+    }
+
+    #[test]
+    fn a_short_time_is_used_as_well() {
+        let head = Head::new(Action::Stop, targets(10), false, Duration::from_secs(1), SEEDED);
+        assert_eq!(drive(head, |_, _, _| Ok(()), running).count(Outcome::Accepted, None), 10);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::trigger::Request;
 
 /// How many regions are looked at side by side: each holds one page in memory.
 const REGIONS_AT_ONCE: usize = 4;
-/// What is kept of the invocation's time for the report.
+/// What is kept of the invocation's time for the report; of a short time a tenth.
 const FOR_THE_REPORT: Duration = Duration::from_secs(3);
 
 /// What a run leaves behind.
@@ -42,7 +42,7 @@ pub struct Unobserved {
 
 /// Carries out a request within `time`, the report included; a dry one ends with the plan. `seed` spreads the pauses.
 pub async fn run(settings: &Settings, clients: &Clients, request: &Request, time: Duration, seed: u64) -> Run {
-    let clock = clients.clock(time.saturating_sub(FOR_THE_REPORT));
+    let clock = clients.clock(time.saturating_sub(FOR_THE_REPORT.min(time / 10)));
     let regions = clients.open(&request.regions, &clock);
     // A region that does not answer must leave the others time to be acted on.
     let look_until = clock.deadline() / 2;

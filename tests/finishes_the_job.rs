@@ -160,3 +160,10 @@ fn what_the_deadline_cuts_off_is_told_and_the_invocation_fails() {
     assert!(story.took <= Duration::from_secs(28), "time is left for the report: {:?}", story.took);
     assert!(story.named().len() > 1400, "as many as there were tokens for: {}", story.named().len());
 }
+
+#[test]
+fn a_short_timeout_is_used_as_well() {
+    let story = fleet([Machine::running(id(1)).due()]).within(Duration::from_secs(3)).on(RULE_FIRED);
+    assert_eq!(story.row(&id(1))["outcome"], "accepted");
+    assert!(story.took < Duration::from_secs(3));
+}
