@@ -957,6 +957,57 @@ mod tests {
     }
 
     #[test]
+    fn one_alone_and_all_others_refused_cost_four_calls() {
+        let launch = |hibernation| Launch { hibernation, ..Launch::default() };
+        let targets = (0..100).map(|n| Target { id: id(n), launch: launch(n > 0) }).collect();
+        let head = Head::new(Action::Stop, targets, true, MINUTES_14, SEEDED);
+        let driven = drive(head, |_, _, _| refuse("UnauthorizedOperation", "no"), running);
+        assert_eq!(driven.sizes(), [1, 99, 49, 50]);
+    }
+
+    #[test]
+    fn once_something_has_passed_names_are_believed_for_good() {
+        let answer = |_, ids: &[InstanceId], _| match ids.iter().find(|who| **who >= id(1000) && **who < id(1060)) {
+            Some(id) => refuse("UnauthorizedOperation", &format!("instance/{id}")),
+            None => Ok(()),
+        };
+        let driven = drive(stop(1100), answer, running);
+        assert_eq!(driven.calls.len(), 1 + 60 + 1);
+        assert_eq!(driven.count(Outcome::Accepted, None), 1040);
+    }
+
+    #[test]
+    fn what_falls_back_from_hibernation_goes_together_up_to_a_calls_size() {
+        let hibernating = |count: usize| -> Vec<Target> {
+            let launch = Launch { hibernation: true, ..Launch::default() };
+            (0..count).map(|n| Target { id: id(n), launch: launch.clone() }).collect()
+        };
+        let unfit = |parts: &[std::ops::Range<usize>], ids: &[InstanceId], hibernate: bool| {
+            let Some(part) = parts.iter().find(|part| hibernate && ids.contains(&id(part.start))) else {
+                return Ok(());
+            };
+            let named: Vec<String> = part.clone().map(|n| id(n).to_string()).collect();
+            refuse("UnsupportedHibernationConfiguration", &named.join(" "))
+        };
+        for (count, parts, sizes) in [
+            (100, [0..40, 40..80], vec![100, 60, 20, 80]),
+            (1400, [0..700, 1000..1400], vec![1000, 300, 400, 700, 400]),
+        ] {
+            let head = Head::new(Action::Stop, hibernating(count), true, MINUTES_14, SEEDED);
+            let driven = drive(head, |_, ids, hibernate| unfit(&parts, ids, hibernate), running);
+            assert_eq!(driven.sizes(), sizes);
+            assert_eq!(driven.count(Outcome::Accepted, None), count);
+        }
+    }
+
+    #[test]
+    fn at_the_last_call_it_is_too_late() {
+        let mut head = stop(1);
+        assert_eq!(head.next(head.last_call), Step::Done);
+        assert_eq!(head.settled[0].reason, Some(Reason::NoTimeLeft));
+    }
+
+    #[test]
     fn a_role_that_may_nothing_is_found_out_though_names_come_one_at_a_time() {
         let answer = |_, ids: &[InstanceId], _| refuse("UnauthorizedOperation", &format!("instance/{}", ids[0]));
         let driven = drive(stop(1000), answer, running);
@@ -992,18 +1043,22 @@ mod tests {
 
     #[test]
     fn what_is_given_up_says_what_ec2_said() {
-        let mut head = stop(1);
-        let mut now = Duration::ZERO;
-        loop {
-            match head.next(now) {
-                Step::Send { .. } => head.answered(now, refuse("RequestLimitExceeded", "Request limit exceeded.")),
-                Step::WaitUntil(then) => now = then,
-                Step::Look(_) => panic!("there is nothing to look at"),
-                Step::Done => break,
+        for (code, text) in
+            [("RequestLimitExceeded", "Slow down."), ("InternalError", "Oh."), ("IncorrectInstanceState", "No.")]
+        {
+            let mut head = stop(1);
+            let mut now = Duration::ZERO;
+            loop {
+                match head.next(now) {
+                    Step::Send { .. } => head.answered(now, refuse(code, text)),
+                    Step::WaitUntil(then) => now = then,
+                    Step::Look(_) => head.looked(None),
+                    Step::Done => break,
+                }
             }
+            let (_, settled) = head.into_settled();
+            assert_eq!(settled[0].detail.as_deref(), Some(&*format!("{code}: {text}")));
         }
-        let (_, settled) = head.into_settled();
-        assert_eq!(settled[0].detail.as_deref(), Some("RequestLimitExceeded: Request limit exceeded."));
     }
 
     #[test]

@@ -120,7 +120,10 @@ impl Machine {
         {
             return Some((
                 "IncorrectInstanceState",
-                format!("The instance '{id}' is not in a state from which it can be changed."),
+                format!(
+                    "The instance '{id}' is not in a state from which it can be {}.",
+                    if action == "StopInstances" { "stopped" } else { "started" }
+                ),
             ));
         }
         if self.root_device_type == "instance-store" {
