@@ -101,7 +101,8 @@ def main():
     parser.add_argument("--binary", type=Path, default=ROOT / "target" / "debug" / "stopinator-lambda")
     arguments = parser.parse_args()
     # A kill ends the demo as Ctrl-C does: through the `with` block, which leaves nothing behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Terminated; the local AWS is gone."))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit("Terminated; the local AWS is gone."))
     try:
         wrong = demo(arguments.binary)
     except KeyboardInterrupt:

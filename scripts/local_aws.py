@@ -237,7 +237,8 @@ class LocalAws:
             waiting(time.monotonic() - started)
         said = "\n".join(json.dumps(line) for line in self.log_lines(log_group))
         raise LocalAwsError(
-            f"No {action} run finished within {time.monotonic() - started:.0f} seconds.\n"
+            f"No {action} run finished: an ERROR line or the time limit ended the wait"
+            f" after {time.monotonic() - started:.0f} seconds.\n"
             f"The function's log:\n{said or '(nothing)'}\nministack's log:\n{self.server_log()}"
         )
 

@@ -102,7 +102,6 @@ class Function:
         self.command = [str(part) for part in command]
         self.env = {**ENVIRONMENT, **(env or {})}
         self.timeout = timeout
-        self.init_error = None
         self.usage = None  # the process's resource usage, once it has ended
         self._events = queue.Queue()
         self._results = queue.Queue()  # of Result, and None when the process has ended
@@ -227,7 +226,6 @@ class Function:
                 error = json.loads(body)
                 result = Result(request_id, False, None, error["errorType"], error["errorMessage"], received)
             case ["init", "error"]:
-                self.init_error = json.loads(body)
                 return request.answer(202, "application/json", b'{"status":"OK"}')
             case _:
                 return request.answer(404, "application/json", b"{}")

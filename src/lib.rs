@@ -16,13 +16,13 @@
 //! | [`aws`] | the only rooms that name the SDK |
 //! | [`report`] | outcomes, counts, response |
 //! | [`batch`] | the executor's head: what to send next |
-//! | [`pace`] | EC2's token buckets, and pauses |
 //! | [`plan`](mod@plan) | one decision for every instance |
+//! | [`pace`] | EC2's token buckets, and pauses |
 //! | [`refusal`] | what EC2's errors mean |
+//! | [`schedule`] | what a tag's value means |
 //! | [`trigger`] | event or command to request |
 //! | [`settings`] | environment to settings |
-//! | [`instance`] | instance, action, state, reason |
-//! | [`schedule`] | what a tag's value means |
+//! | [`instance`] | instance, action, state, outcome, reason |
 //!
 //! From [`report`] down everything is pure (no clock, no I/O, no AWS types) and builds without the `lambda` feature.
 

@@ -52,6 +52,8 @@ impl Refusal {
 }
 
 /// Codes come with and without the side that they blame.
+///
+/// Source: <https://docs.aws.amazon.com/ec2/latest/devguide/errors-overview.html>, and texts that EC2 was seen to send.
 fn cause(code: &str, text: &str, server_side: bool) -> Cause {
     let refused = |reason| Cause::Instance(Outcome::Refused, reason);
     let (bare, server_side) = match (code.strip_prefix("Client."), code.strip_prefix("Server.")) {

@@ -58,7 +58,11 @@ def moto_endpoint(tmp_path_factory):
         yield endpoint
     finally:
         process.terminate()
-        process.wait(10)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 class Fleet:

@@ -12,7 +12,7 @@ use crate::report::Row;
 /// The first pause; each one after is twice as long, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
-/// Longer than this after a call, EC2 does not show the state from before it.
+/// Longer than this after a call, EC2 is taken not to show the state from before it: a guess, on the long side.
 const STALE: Duration = Duration::from_secs(25);
 
 /// Looks at the accepted rows of one action in one region until all have arrived, the budget is used up, or the
