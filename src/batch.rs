@@ -1001,6 +1001,17 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_looked_at_after_the_deadline() {
+        for (code, outcome) in [("InternalError", Outcome::Failed), ("IncorrectInstanceState", Outcome::Refused)] {
+            let mut head = stop(1);
+            assert!(matches!(head.next(Duration::ZERO), Step::Send { .. }));
+            head.answered(Duration::ZERO, refuse(code, &id(0).to_string()));
+            assert_eq!(head.next(head.deadline), Step::Done, "{code}");
+            assert_eq!(head.settled[0].outcome, outcome);
+        }
+    }
+
+    #[test]
     fn at_the_last_call_it_is_too_late() {
         let mut head = stop(1);
         assert_eq!(head.next(head.last_call), Step::Done);
