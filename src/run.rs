@@ -53,7 +53,7 @@ pub async fn run(settings: &Settings, clients: &Clients, request: &Request, time
         .map(async |(region, ec2)| {
             (region, clock.before(look_until, observe::observe(ec2, region, settings, request)).await)
         })
-        .buffered(REGIONS_AT_ONCE);
+        .buffer_unordered(REGIONS_AT_ONCE);
     while let Some((region, found)) = looks.next().await {
         let why = match found {
             Some(Ok(found)) => {
@@ -66,6 +66,7 @@ pub async fn run(settings: &Settings, clients: &Clients, request: &Request, time
         };
         unobserved.push(Unobserved { region: region.clone(), why });
     }
+    unobserved.sort_by(|a, b| a.region.cmp(&b.region));
 
     let plan = plan(settings, request, found_by_region.into_iter().flatten(), &looked_in);
     let too_many = !request.dry_run && settings.max_actions.is_some_and(|max| plan.actions() > max.get());

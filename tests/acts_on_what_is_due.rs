@@ -107,6 +107,19 @@ fn a_region_that_never_answers_costs_only_itself() {
 }
 
 #[test]
+fn a_region_that_never_answers_holds_up_no_other_however_many_there_are() {
+    let others = ["eu-central-1", "eu-west-1", "us-east-1", "us-east-2", "us-west-2"];
+    let machines = others.iter().enumerate().map(|(n, region)| Machine::running(id(n)).due().in_region(region));
+    let story = fleet(machines)
+        .with("STOPINATOR_REGIONS", &format!("ap-northeast-2,{}", others.join(",")))
+        .where_ec2_has(Whims { silent: Some("ap-northeast-2"), ..Whims::default() })
+        .on(RULE_FIRED);
+    assert!((0..others.len()).all(|n| story.state(&id(n)) == "stopped"), "{:?}", story.error());
+    let first_looks = story.calls.iter().filter(|call| call.parameters.contains_key("MaxResults"));
+    assert_eq!(first_looks.map(|call| call.at).collect::<Vec<_>>(), [Duration::ZERO; 5], "nobody waits for it");
+}
+
+#[test]
 fn the_breaker_holds_back_a_plan_that_is_too_large() {
     let machines =
         || (0..6).map(|n| Machine::running(id(n)).due().in_region(if n < 3 { "eu-west-1" } else { "us-east-1" }));
