@@ -367,7 +367,7 @@ fn date_in(transition_reason: &str) -> Option<Timestamp> {
     let (_, rest) = transition_reason.rsplit_once('(')?;
     let text = rest.strip_suffix(" GMT)").or_else(|| rest.strip_suffix(" UTC)"))?;
     let time = strtime::parse("%Y-%m-%d %H:%M:%S", text).ok()?.to_datetime().ok()?;
-    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    Some(time.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
 }
 
 /// Why an instance was kept, or why what was planned for it is not as planned.

@@ -253,6 +253,8 @@ mod tests {
             ("Asia/Seoul", "-009999-01-01T00:00", "-009999-01-02T01:59:59Z"),
             ("Asia/Seoul", "0000-01-01T09:00", "0000-01-01T00:32:08Z"),
             ("America/New_York", "9999-12-31T23:59", "9999-12-30T22:00:00.999999999Z"),
+            // As of release 2026f; the one before had it an hour later.
+            ("America/Havana", "2026-12-01T12:00", "2026-12-01T16:00:00Z"),
         ] {
             let instant = instant(&TimeZone::get(zone).unwrap(), time.parse().unwrap());
             assert_eq!(instant.to_string(), expected, "{time} {zone}");
