@@ -4,8 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use jiff::fmt::strtime;
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// An EC2 instance id: `i-` and 8 or 17 lower-case hexadecimal digits.
@@ -255,8 +253,10 @@ pub struct Instance {
 pub enum LastStop {
     /// Somebody, by the API or from within; not every way leaves a date.
     BySomebody(Option<Timestamp>),
-    /// AWS.
+    /// AWS, to retire a host or for maintenance.
     ByAws,
+    /// EC2, which needed the capacity of a Spot Instance, and may start it again by itself.
+    Interrupted,
     /// Nobody: it was started, and fell back.
     FailedStart,
     /// EC2 does not tell.
@@ -267,38 +267,55 @@ pub enum LastStop {
 /// What acting on an instance, and seeing whether it worked, depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Launch {
-    /// Its type and zone.
-    pub placement: Option<Placement>,
+    /// Where its capacity comes from; shared by all that have it in common.
+    pub pool: Option<Arc<Pool>>,
     /// Whether it is configured for hibernation.
     pub hibernation: bool,
     /// When it last started. EC2's `LaunchTime` is the last start, not the first launch.
     pub started_at: Option<Timestamp>,
-    /// EC2's `StateReason.Code`, where it is stopped: a start that falls back shows another.
-    pub stop_code: Option<Box<str>>,
+    /// Why it is stopped; a start that falls back shows another reason. Boxed, since most instances run.
+    pub stop_reason: Option<Box<StateReason>>,
 }
 
-/// An instance type in an availability zone: what EC2 has capacity for, or has not. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Placement(Arc<(Box<str>, Box<str>)>);
+/// EC2's `StateReason`: why an instance is in its state. Empty where EC2 does not tell.
+///
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html>
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StateReason {
+    /// Such as `Client.UserInitiatedShutdown`.
+    pub code: Box<str>,
+    /// Such as `Client.UserInitiatedShutdown: User initiated shutdown`.
+    pub message: Box<str>,
+}
 
-impl Placement {
-    /// A type and a zone, as EC2 names them.
-    #[must_use]
-    pub fn new(instance_type: &str, zone: &str) -> Self {
-        Self(Arc::new((instance_type.into(), zone.into())))
+/// Code and message in one text, the code once.
+impl fmt::Display for StateReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&*self.code, &*self.message) {
+            ("", "") => f.write_str("no reason given"),
+            (text, "") | ("", text) => f.write_str(text),
+            (code, message) if message.starts_with(code) => f.write_str(message),
+            (code, message) => write!(f, "{code}: {message}"),
+        }
     }
+}
 
-    /// The type, such as `m5.large`.
-    #[must_use]
-    pub fn instance_type(&self) -> &str {
-        &self.0.0
-    }
-
-    /// The zone, such as `ap-northeast-2a`.
-    #[must_use]
-    pub fn zone(&self) -> &str {
-        &self.0.1
-    }
+/// What EC2 takes an instance's capacity from, as far as it tells; empty where it does not. There are narrower pools
+/// than these.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Pool {
+    /// The instance type, such as `m5.large`.
+    pub instance_type: Box<str>,
+    /// The availability zone, such as `ap-northeast-2a`.
+    pub zone: Box<str>,
+    /// `default`, `dedicated` or `host`.
+    pub tenancy: Box<str>,
+    /// The Dedicated Host that it is bound to.
+    pub host: Box<str>,
+    /// The placement group that it was launched into.
+    pub group: Box<str>,
+    /// `windows`, or nothing.
+    pub platform: Box<str>,
 }
 
 /// Facts about an instance that forbid an action whatever its tag says.
@@ -318,6 +335,8 @@ pub struct Facts {
     pub instance_store_data: bool,
     /// `InstanceLifecycle` is one that cannot be stopped.
     pub unstoppable_lifecycle: bool,
+    /// `InstanceLifecycle` is `spot`.
+    pub spot: bool,
 }
 
 /// The tag that every Auto Scaling group sets on its members.
@@ -330,44 +349,6 @@ pub fn is_service_tag(key: &str) -> bool {
     const PREFIXES: [&str; 6] =
         ["aws:elasticmapreduce:", "aws:ec2spot:", "aws:eks:", "eks:", "karpenter.sh/", "kubernetes.io/cluster/"];
     key == "aws:ec2:fleet-id" || PREFIXES.iter().any(|prefix| key.starts_with(prefix))
-}
-
-impl LastStop {
-    /// Reads EC2's `StateTransitionReason` and `StateReason.Code`: the code tells who it was, the reason may bear the
-    /// date, as in `User initiated (2026-11-20 12:00:00 GMT)`.
-    ///
-    /// A stop by AWS has a `Server.*` code, but for that of a start without capacity; all other `Client.*` codes than
-    /// those of somebody's stop are of starts that failed.
-    ///
-    /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html>
-    #[must_use]
-    pub fn read(transition_reason: Option<&str>, state_reason_code: Option<&str>) -> Self {
-        let date = transition_reason.and_then(date_in);
-        match state_reason_code {
-            Some(code) if stopped_by_somebody(code) => Self::BySomebody(date),
-            Some("Server.InsufficientInstanceCapacity") => Self::FailedStart,
-            Some(code) if code.starts_with("Client.") => Self::FailedStart,
-            Some(code) if code.starts_with("Server.") => Self::ByAws,
-            _ if date.is_some() => Self::BySomebody(date),
-            _ => Self::Unknown,
-        }
-    }
-}
-
-/// Whether a `StateReason.Code` says that somebody stopped the instance, by the API or from within.
-#[must_use]
-pub fn stopped_by_somebody(code: &str) -> bool {
-    matches!(
-        code,
-        "Client.UserInitiatedShutdown" | "Client.UserInitiatedHibernate" | "Client.InstanceInitiatedShutdown"
-    )
-}
-
-fn date_in(transition_reason: &str) -> Option<Timestamp> {
-    let (_, rest) = transition_reason.rsplit_once('(')?;
-    let text = rest.strip_suffix(" GMT)").or_else(|| rest.strip_suffix(" UTC)"))?;
-    let time = strtime::parse("%Y-%m-%d %H:%M:%S", text).ok()?.to_datetime().ok()?;
-    Some(time.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
 }
 
 /// Why an instance was kept, or why what was planned for it is not as planned.
@@ -391,6 +372,8 @@ pub enum Reason {
     InstanceStoreData,
     /// Kept: its lifecycle cannot be stopped.
     CannotStop,
+    /// Kept: a Spot Instance that EC2 stopped, and that only EC2 may start again.
+    SpotInterrupted,
     /// Kept: the tag's value does not parse.
     InvalidSchedule,
     /// Kept by a `schedule` run: the tag follows the rule.
@@ -452,6 +435,7 @@ impl Reason {
             Self::InstanceStoreRoot => "instance-store-root",
             Self::InstanceStoreData => "instance-store-data",
             Self::CannotStop => "cannot-stop",
+            Self::SpotInterrupted => "spot-interrupted",
             Self::InvalidSchedule => "invalid-schedule",
             Self::PlainTag => "plain-tag",
             Self::OwnSchedule => "own-schedule",
@@ -581,89 +565,15 @@ mod tests {
     }
 
     #[test]
-    fn who_stopped_it() {
-        const API: &str = "User initiated (2026-11-20 12:00:00 GMT)";
-        let noon = LastStop::BySomebody(Some("2026-11-20T12:00:00Z".parse().unwrap()));
-        let undated = LastStop::BySomebody(None);
-        let user = Some("Client.UserInitiatedShutdown");
-        for (transition, code, expected) in [
-            (Some(API), user, noon),
-            (Some(API), None, noon),
-            (Some(API), Some(""), noon),
-            (Some(API), Some("Client.InstanceInitiatedShutdown"), noon),
-            (Some("User initiated (2026-11-20 12:00:00 UTC)"), user, noon),
-            (Some(API), Some("Server.SpotInstanceShutdown"), LastStop::ByAws),
-            (Some(API), Some("Server.ScheduledStop"), LastStop::ByAws),
-            (Some(API), Some("Server.InternalError"), LastStop::ByAws),
-            (Some(API), Some("Server.InsufficientInstanceCapacity"), LastStop::FailedStart),
-            (Some(API), Some("Client.InternalError"), LastStop::FailedStart),
-            (Some(API), Some("Client.VolumeLimitExceeded"), LastStop::FailedStart),
-            (Some("User initiated"), user, undated),
-            (Some("User initiated (2026-11-20 12:00:00 KST)"), user, undated),
-            (Some("User initiated (2026-13-20 12:00:00 GMT)"), user, undated),
-            (Some("Server.SpotInstanceShutdown: reclaimed (soon)"), user, undated),
-            (Some(""), Some("Client.UserInitiatedHibernate"), undated),
-            (None, user, undated),
-            (Some(""), None, LastStop::Unknown),
-            (None, None, LastStop::Unknown),
-            (Some("User initiated"), Some("pending"), LastStop::Unknown),
+    fn a_code_is_told_once() {
+        for (code, message, told) in [
+            ("Client.A", "Client.A: so", "Client.A: so"),
+            ("Server.InternalError", "Client.A: so", "Server.InternalError: Client.A: so"),
+            ("Client.A", "", "Client.A"),
+            ("", "so", "so"),
+            ("", "", "no reason given"),
         ] {
-            assert_eq!(LastStop::read(transition, code), expected, "{transition:?} {code:?}");
+            assert_eq!(StateReason { code: code.into(), message: message.into() }.to_string(), told);
         }
-    }
-
-    /// What `make aws-facts` has recorded on a real account; see `tests/facts`.
-    #[test]
-    fn who_stopped_it_in_fact() {
-        for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/facts")).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                let fact = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-                assert!(agrees(&fact), "{}: {fact}", path.display());
-            }
-        }
-        let fact = |expect: &str| {
-            serde_json::json!({
-                "what": "api-stop", "expect": expect, "by": "2026-11-20T12:00:10Z", "state": "stopped",
-                "launch_time": "2026-11-20T11:59:00Z",
-                "state_transition_reason": "User initiated (2026-11-20 12:00:00 GMT)",
-                "state_reason": { "code": "Client.UserInitiatedShutdown", "message": "" },
-            })
-        };
-        assert!(agrees(&fact("stopped-by-somebody")) && !agrees(&fact("stopped-by-aws")), "the test itself");
-        for (what, launch_time, expected) in [
-            ("api-start", "2026-11-20T12:00:11Z", true),
-            ("api-start", "2026-11-20T11:59:00Z", false),
-            ("reboot", "2026-11-20T11:59:00Z", true),
-            ("reboot", "2026-11-20T12:00:11Z", false),
-        ] {
-            let mut fact = fact("running");
-            (fact["what"], fact["launch_time"], fact["state"]) = (what.into(), launch_time.into(), "running".into());
-            assert_eq!(agrees(&fact), expected, "the test itself: {what} {launch_time}");
-        }
-    }
-
-    fn agrees(fact: &serde_json::Value) -> bool {
-        let read = LastStop::read(fact["state_transition_reason"].as_str(), fact["state_reason"]["code"].as_str());
-        let time = |name: &str| fact[name].as_str().unwrap().parse::<Timestamp>().unwrap();
-        let by = time("by");
-        // The decision table rests on this: LaunchTime is the last start, and no reboot or stop moves it.
-        let since_start = by.duration_since(time("launch_time")).as_secs();
-        let launch_time_fits = match fact["what"].as_str().unwrap() {
-            "launch" | "api-start" => since_start < 10,
-            "failed-start" => true, // nobody knows
-            _ => since_start > 0,
-        };
-        let reads_right = match fact["expect"].as_str().unwrap() {
-            "running" => fact["state"] == "running",
-            "stopped-by-aws" => read == LastStop::ByAws,
-            "failed-start" => read == LastStop::FailedStart,
-            "stopped-by-somebody" => match read {
-                LastStop::BySomebody(Some(date)) => date.duration_since(by).abs().as_mins() < 2,
-                other => other == LastStop::BySomebody(None),
-            },
-            other => panic!("{other} is nothing to expect"),
-        };
-        reads_right && launch_time_fits
     }
 }

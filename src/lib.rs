@@ -16,10 +16,12 @@
 //! | [`aws`] | the only rooms that name the SDK |
 //! | [`metrics`](mod@metrics) | the metrics document |
 //! | [`report`] | outcomes, counts, response |
-//! | [`batch`] | the executor's head: what to send next |
+//! | [`executor`] | what to send next, and what an answer means for the rest |
+//! | [`arrival`] | what a look says of an instance that was accepted |
 //! | [`plan`](mod@plan) | one decision for every instance |
 //! | [`pace`] | EC2's token buckets, and pauses |
 //! | [`refusal`] | what EC2's errors mean |
+//! | [`facts`] | what EC2 tells of an instance's last start and stop |
 //! | [`schedule`] | what a tag's value means |
 //! | [`trigger`] | event or command to request |
 //! | [`settings`] | environment to settings |
@@ -29,9 +31,11 @@
 //!
 //! From [`metrics`](mod@metrics) down everything is pure (no clock, no I/O, no AWS types) and builds without the `lambda` feature.
 
+pub mod arrival;
 #[cfg(feature = "lambda")]
 pub mod aws;
-pub mod batch;
+pub mod executor;
+pub mod facts;
 #[cfg(feature = "lambda")]
 pub mod handler;
 pub mod instance;

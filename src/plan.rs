@@ -5,7 +5,10 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::instance::{Action, Instance, InstanceId, LastStop, Launch, Reason, Region, RequestedAction, State};
+use crate::facts::advice;
+use crate::instance::{
+    Action, Instance, InstanceId, LastStop, Launch, Reason, Region, RequestedAction, State, StateReason,
+};
 use crate::schedule::{Edge, Hold, HoldMode, MOMENT, Schedule, Tag};
 use crate::settings::{Scope, Settings};
 use crate::trigger::Request;
@@ -58,7 +61,8 @@ impl Plan {
 
 /// Decides about every instance, and about every id that the request names.
 ///
-/// `instances` are those found in `looked_in`, in any order; one that EC2 listed twice is taken once. Explicit ids
+/// `instances` are those found in `looked_in`, in any order; one that EC2 listed twice is taken once, and is on its way
+/// if it was not alike. Explicit ids
 /// narrow and never widen. An id that was not found is `gone` only where all the regions of the request were looked
 /// in: it may live in one that could not be observed, and of that nothing is said.
 #[must_use]
@@ -81,8 +85,16 @@ pub fn plan(
     if looked_in.len() == request.regions.len() {
         entries.extend(not_found(request, &entries));
     }
-    entries.sort_unstable_by(|a, b| (&a.region, &a.id).cmp(&(&b.region, &b.id)));
-    entries.dedup_by(|a, b| (&a.region, &a.id) == (&b.region, &b.id));
+    entries.sort_by(|a, b| (&a.region, &a.id, &a.launch.started_at).cmp(&(&b.region, &b.id, &b.launch.started_at)));
+    entries.dedup_by(|second, first| {
+        let same = (&first.region, &first.id) == (&second.region, &second.id);
+        if same && first.decision != second.decision {
+            // It changed from one page to the next.
+            first.decision = Decision::Keep(Reason::InTransition);
+            first.detail = Some("EC2 listed it twice, and not alike".into());
+        }
+        same
+    });
     Plan { entries }
 }
 
@@ -174,6 +186,10 @@ fn decide(settings: &Settings, request: &Request, instance: &Instance) -> Verdic
     if facts.unstoppable_lifecycle {
         return Reason::CannotStop.into();
     }
+    if facts.spot && instance.state == State::Stopped && instance.last_stop == LastStop::Interrupted {
+        return Verdict::from(Reason::SpotInterrupted)
+            .because(format!("{}: only EC2 may start it again", stop_reason(instance)));
+    }
     let schedule = match tag {
         Some(Tag::Invalid(error)) => return Verdict::from(Reason::InvalidSchedule).because(error.to_string()),
         Some(Tag::Schedule(schedule)) => Some(schedule),
@@ -219,8 +235,10 @@ fn held(action: RequestedAction, state: State, mode: HoldMode, end: Timestamp) -
 
 fn by_stop_rule(time: Timestamp, instance: &Instance) -> Verdict {
     match (instance.state, instance.launch.started_at) {
-        (State::Running, Some(started)) if started >= time => Verdict::from(Reason::StartedByHand)
-            .because(format!("started at {started}, not before the trigger's time {time}")),
+        (State::Running, Some(started)) if started >= time && !started_by_ec2(instance) => {
+            Verdict::from(Reason::StartedByHand)
+                .because(format!("started at {started}, not before the trigger's time {time}"))
+        }
         (State::Running, _) => Action::Stop.into(),
         (State::Stopped, _) => Reason::AlreadyStopped.into(),
         _ => Reason::InTransition.into(),
@@ -284,6 +302,7 @@ fn by_schedule(
         (true, _) if enforced => start(),
         (false, _) if enforced => stop(),
         (false, _) => match instance.launch.started_at {
+            _ if started_by_ec2(instance) => stop(),
             Some(started) if started < edge.from => stop(),
             // A moment lets go: the limit is for windows, which say off until they say on.
             Some(started)
@@ -298,7 +317,7 @@ fn by_schedule(
             None => Verdict::from(Reason::StartedByHand).because("EC2 does not tell when it started"),
         },
         (true, _) => match (last_stop(instance), instance.launch.started_at) {
-            (LastStop::ByAws, _) => start(),
+            (LastStop::ByAws | LastStop::Interrupted, _) => start(),
             (LastStop::BySomebody(Some(stopped)), _) if stopped < edge.from => start(),
             (LastStop::BySomebody(Some(stopped)), _) => Verdict::from(Reason::StoppedByHand)
                 .because(format!("stopped at {stopped}, not before its schedule {}", Told(edge))),
@@ -307,14 +326,28 @@ fn by_schedule(
                     .because(format!("started at {started}, not before its schedule {}, and stopped since", Told(edge)))
             }
             _ if now.duration_since(edge.at) < MOMENT => start(),
-            (LastStop::FailedStart, _) => Verdict::from(Reason::Bounced).because(format!(
-                "{}: the last start fell back; start it by hand once the cause is mended",
-                instance.launch.stop_code.as_deref().unwrap_or_default()
-            )),
+            (LastStop::FailedStart, _) => {
+                let reason = stop_reason(instance);
+                let first = advice(&reason).map_or_else(String::new, |advice| format!("{advice}; "));
+                Verdict::from(Reason::Bounced).because(format!(
+                    "{reason}: the last start fell back; {first}start it by hand once the cause is mended"
+                ))
+            }
             (LastStop::BySomebody(None) | LastStop::Unknown, _) => Verdict::from(Reason::StopTimeUnknown)
                 .because(format!("EC2 does not tell whether it was stopped before its schedule {}", Told(edge))),
         },
     }
+}
+
+/// Of a Spot Instance that EC2 interrupted, the next start is EC2's own too, and nobody's hand.
+///
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/interruption-behavior.html>
+fn started_by_ec2(instance: &Instance) -> bool {
+    instance.facts.spot && instance.last_stop == LastStop::Interrupted
+}
+
+fn stop_reason(instance: &Instance) -> StateReason {
+    instance.launch.stop_reason.as_deref().cloned().unwrap_or_default()
 }
 
 /// A stop that bears a date from before the last start bears that of an earlier stop.
@@ -429,6 +462,7 @@ mod tests {
                 instance_store_root: true,
                 instance_store_data: true,
                 unstoppable_lifecycle: true,
+                spot: true,
             },
             hold: Some("until further notice".into()),
             ..plain()
@@ -451,6 +485,10 @@ mod tests {
         instance.facts.instance_store_root = false;
         expect(&instance, Reason::CannotStop);
         instance.facts.unstoppable_lifecycle = false;
+        (instance.state, instance.last_stop) = (State::Stopped, LastStop::Interrupted);
+        expect(&instance, Reason::SpotInterrupted);
+        assert_eq!(decided("tagged", SCHEDULE, instance.clone()), Decision::Keep(Reason::SpotInterrupted));
+        (instance.state, instance.last_stop) = (State::Pending, LastStop::Unknown);
         expect(&instance, Reason::InvalidSchedule);
         assert_eq!(decided("tagged", SCHEDULE, instance.clone()), Decision::Keep(Reason::InvalidSchedule));
         instance.tag = Some("stop daily 18:00".into());
@@ -467,6 +505,72 @@ mod tests {
         assert_eq!(decided("tagged", STOP, instance.clone()), Decision::Keep(Reason::AlreadyStopped));
         instance.state = State::Running;
         assert_eq!(decided("tagged", START, instance), Decision::Keep(Reason::AlreadyRunning));
+    }
+
+    #[test]
+    fn only_ec2_starts_what_ec2_interrupted() {
+        let spot = Facts { spot: true, ..Facts::default() };
+        let reason = StateReason { code: "Server.SpotInstanceShutdown".into(), message: "".into() };
+        let interrupted = |tag: &str| Instance {
+            tag: Some(tag.into()),
+            state: State::Stopped,
+            last_stop: LastStop::Interrupted,
+            facts: spot,
+            hold: Some("on until 2026-11-22".into()),
+            launch: Launch { stop_reason: Some(reason.clone().into()), ..Launch::default() },
+            ..plain()
+        };
+        for (tag, json) in [("true", START), ("true", STOP), ("00:00-24:00 enforced", SCHEDULE)] {
+            let plan = plan(&settings("tagged"), &request(json), [interrupted(tag)], &request(json).regions);
+            assert_eq!(plan.entries[0].decision, Decision::Keep(Reason::SpotInterrupted), "{tag}");
+            let detail = plan.entries[0].detail.as_deref();
+            assert_eq!(detail, Some("Server.SpotInstanceShutdown: only EC2 may start it again"));
+        }
+        // What was stopped by somebody, or is no Spot Instance, anybody may start.
+        for (facts, last_stop) in [(spot, LastStop::ByAws), (Facts::default(), LastStop::Interrupted)] {
+            let instance = Instance { facts, last_stop, hold: None, ..interrupted("09:00-24:00") };
+            assert_eq!(decided("tagged", SCHEDULE, instance), Decision::Act(Action::Start));
+        }
+    }
+
+    #[test]
+    fn a_start_by_ec2_is_nobodys_hand() {
+        for (spot, last_stop, stops) in [
+            (true, LastStop::Interrupted, true),
+            (true, LastStop::Unknown, false),
+            (true, LastStop::ByAws, false),
+            (false, LastStop::Interrupted, false),
+        ] {
+            let facts = Facts { spot, ..Facts::default() };
+            let expected = if stops { Decision::Act(Action::Stop) } else { Decision::Keep(Reason::StartedByHand) };
+            // At night, after the schedule turned off; and after the stop rule's time.
+            let at_night = scheduled("05:00-08:00", State::Running, "2026-11-21T08:30:00Z", last_stop);
+            assert_eq!(decided("tagged", SCHEDULE, Instance { facts, ..at_night }), expected);
+            let plain = Instance { launch: started(Some(at(ON_TIME))), last_stop, facts, ..plain() };
+            assert_eq!(decided("tagged", STOP, plain), expected);
+        }
+    }
+
+    /// On a page each, and changed in between: the order of the pages decides nothing.
+    #[test]
+    fn listed_twice_and_not_alike_it_is_on_its_way() {
+        let running = plain();
+        for other in [
+            Instance { state: State::Stopped, ..plain() },
+            Instance { state: State::Stopping, ..plain() },
+            Instance { tag: Some("false".into()), ..plain() },
+            Instance { launch: started(Some(at(ON_TIME))), ..plain() },
+        ] {
+            for fleet in [[running.clone(), other.clone()], [other.clone(), running.clone()]] {
+                let plan = plan(&settings("tagged"), &request(STOP), fleet, &request(STOP).regions);
+                assert_eq!(plan.entries.len(), 1);
+                assert_eq!(plan.entries[0].decision, Decision::Keep(Reason::InTransition), "{other:?}");
+            }
+        }
+        let renamed = Instance { name: Some("web".into()), ..plain() };
+        let plan = plan(&settings("tagged"), &request(STOP), [plain(), renamed], &request(STOP).regions);
+        assert_eq!(plan.entries.len(), 1);
+        assert_eq!(plan.entries[0].decision, Decision::Act(Action::Stop));
     }
 
     #[test]
@@ -566,6 +670,8 @@ mod tests {
                 ("stopped by somebody at ", State::Stopped, LastStop::BySomebody(None)),
                 ("stopped by AWS, started at ", State::Stopped, LastStop::ByAws),
                 ("start failed, started at ", State::Stopped, LastStop::FailedStart),
+                ("interrupted by EC2, started at ", State::Stopped, LastStop::Interrupted),
+                ("started by EC2 after an interruption at ", State::Running, LastStop::Interrupted),
                 ("stopped, nobody knows when, started at ", State::Stopped, LastStop::Unknown),
             ];
             let (state, last_stop, since) = told
@@ -582,6 +688,7 @@ mod tests {
                 tag: Some(tag.into()),
                 hold: (!hold.is_empty()).then(|| hold.into()),
                 launch: started(started_at),
+                facts: Facts { spot: last_stop == LastStop::Interrupted, ..Facts::default() },
                 ..plain()
             };
             let request = Request { instant: local(now), ..request(SCHEDULE) };
@@ -605,7 +712,8 @@ mod tests {
     }
 
     fn scheduled(tag: &str, state: State, started_at: &str, last_stop: LastStop) -> Instance {
-        let launch = Launch { stop_code: Some("Client.InternalError".into()), ..started(Some(at(started_at))) };
+        let reason = StateReason { code: "Client.VolumeLimitExceeded".into(), message: "".into() };
+        let launch = Launch { stop_reason: Some(reason.into()), ..started(Some(at(started_at))) };
         Instance { tag: Some(tag.into()), state, launch, last_stop, ..plain() }
     }
 
@@ -772,7 +880,7 @@ mod tests {
                 "06:00-11:00",
                 State::Stopped,
                 LastStop::FailedStart,
-                "Client.InternalError: the last start fell back; start it by hand once the cause is mended",
+                "Client.VolumeLimitExceeded: the last start fell back; start it by hand once the cause is mended",
             ),
             (
                 "stop 08:00",
@@ -900,7 +1008,7 @@ mod tests {
             (0_u32..40, prop::bool::ANY),
             prop::sample::select(states.to_vec()),
             prop::sample::select(tags.to_vec()),
-            (rare(), rare(), rare(), rare(), rare(), rare()),
+            (rare(), rare(), rare(), rare(), rare(), rare(), rare()),
             prop::option::of(-100i64..100),
         )
             .prop_map(|((number, west), state, tag, facts, offset)| {
@@ -921,6 +1029,7 @@ mod tests {
                         instance_store_root: facts.3,
                         instance_store_data: facts.4,
                         unstoppable_lifecycle: facts.5,
+                        spot: facts.6,
                     },
                 }
             })

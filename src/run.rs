@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::{Clients, execute, observe, verify};
-use crate::batch::{Head, Target};
+use crate::executor::{Executor, Target};
 use crate::instance::{Action, Outcome, Reason, Region};
 use crate::plan::plan;
 use crate::report::{Report, Row};
@@ -81,10 +81,10 @@ pub async fn run(settings: &Settings, clients: &Clients, request: &Request, time
         let parts = parts.filter_map(|((region, action), rows)| Some((regions.get(&region)?, action, rows)));
         join_all(parts.map(async |(ec2, action, mut rows)| {
             let targets = rows.iter().map(|row| target(row, request.instant)).collect();
-            let head = Head::new(action, targets, settings.hibernate, clock.deadline(), seed);
+            let executor = Executor::new(action, targets, settings.hibernate, clock.deadline(), seed);
             // On the heap: one of these for each region is much for a stack.
-            let head = Box::pin(execute::execute(ec2, action, head)).await;
-            note(&mut rows, head);
+            let executor = Box::pin(execute::execute(ec2, action, executor)).await;
+            note(&mut rows, executor);
             verify::verify(ec2, settings.verify, action, &mut rows).await;
         }))
         .await;
@@ -102,7 +102,7 @@ fn target(row: &Row, instant: Timestamp) -> Target {
     Target { id: row.id, launch: row.launch.clone(), due_until }
 }
 
-/// The planned rows, by region and action: each part has clients, buckets and a head of its own.
+/// The planned rows, by region and action: each part has clients, buckets and an executor of its own.
 fn planned(rows: &mut [Row]) -> BTreeMap<(Region, Action), Vec<&mut Row>> {
     let mut parts: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for row in rows {
@@ -113,8 +113,8 @@ fn planned(rows: &mut [Row]) -> BTreeMap<(Region, Action), Vec<&mut Row>> {
     parts
 }
 
-fn note(rows: &mut [&mut Row], head: Head) {
-    let (targets, settled) = head.into_settled();
+fn note(rows: &mut [&mut Row], executor: Executor) {
+    let (targets, settled) = executor.into_settled();
     let mut by_id: BTreeMap<_, _> = rows.iter_mut().map(|row| (row.id, row)).collect();
     for settled in settled {
         if let Some(row) = by_id.get_mut(&targets[settled.target].id) {

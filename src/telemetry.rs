@@ -18,7 +18,8 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-use crate::instance::{Outcome, Reason};
+use crate::executor::UNTRIED;
+use crate::instance::{Action, Outcome, Reason};
 use crate::report::{Report, Row};
 
 const METRICS: &str = "stopinator::metrics";
@@ -68,15 +69,19 @@ pub fn log_run(report: &Report, request_id: &str, took: Duration) {
     for row in &report.instances {
         log_row(row, request_id);
     }
-    let refused = |row: &&Row| row.reason == Some(Reason::NotPermitted);
-    if let Some(row) = report.instances.iter().find(refused) {
-        tracing::error!(
-            requestId = request_id,
-            instances = report.instances.iter().filter(refused).count(),
-            detail = row.detail.as_deref(),
-            "the function's role may not {} some instances",
-            row.decision()
-        );
+    for action in [Action::Stop, Action::Start] {
+        let refused = |row: &&Row| row.planned == Some(action) && row.reason == Some(Reason::NotPermitted);
+        let refused: Vec<&Row> = report.instances.iter().filter(refused).collect();
+        // The text of one that EC2 spoke of.
+        let details = || refused.iter().filter_map(|row| row.detail.as_deref());
+        if let Some(detail) = details().find(|detail| !detail.starts_with(UNTRIED)).or(details().next()) {
+            tracing::error!(
+                requestId = request_id,
+                instances = refused.len(),
+                detail,
+                "the function's role may not {action} some instances"
+            );
+        }
     }
     let counts = report.counts();
     tracing::info!(

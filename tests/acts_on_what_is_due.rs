@@ -48,7 +48,8 @@ fn a_repeated_event_undoes_nobodys_work() {
         transition_reason: "User initiated (2026-11-21 09:00:05 GMT)".into(),
         ..Machine::stopped(id(1)).due()
     };
-    let by_aws = Machine { state_reason: Some("Server.SpotInstanceShutdown"), ..by_hand.clone() };
+    let retired = ("Server.ScheduledStop", "Server.ScheduledStop: Stopped due to scheduled retirement");
+    let by_aws = Machine { state_reason: Some(retired), ..by_hand.clone() };
     let by_aws = Machine { id: id(2), ..by_aws };
     let story = fleet([by_hand, by_aws]).on(START);
     assert_eq!(story.said(&id(1)), ("keep".into(), "stopped-by-hand".into()));

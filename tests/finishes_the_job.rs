@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::ec2::{Machine, Whims};
+use crate::support::ec2::{Machine, Room, Whims};
 use crate::support::{RULE_FIRED, START, Scenario, Story, fleet, id};
 
 /// So many due instances, every 37th of them protected against stopping, `bad` in all.
@@ -86,41 +86,112 @@ fn a_call_that_was_half_done_is_looked_at_and_nothing_is_counted_twice() {
     assert_eq!(sizes, [100, 50, 25]);
 }
 
-#[test]
-fn a_role_that_may_nothing_costs_three_calls() {
-    let message = "You are not authorized to perform this operation.";
-    let story = fleet((0..150).map(|n| Machine::running(id(n)).due()))
-        .where_ec2_refuses("ap-northeast-2", "StopInstances", "UnauthorizedOperation", message)
-        .on(RULE_FIRED);
-    assert_eq!(story.calls_of("StopInstances").len(), 3);
-    assert_eq!(counts(&story), [0, 150, 0, 0]);
-    assert_eq!(story.row(&id(1))["reason"], "not-permitted");
+/// What the bars allow, of `n` instances, without names.
+fn log2(n: usize) -> usize {
+    n.next_power_of_two().ilog2() as usize
 }
 
 #[test]
-fn one_that_the_role_may_not_touch_costs_only_itself() {
-    for names_nobody in [false, true] {
-        let forbidden = [id(33)].into();
-        let story = fleet((0..100).map(|n| Machine::running(id(n)).due()))
-            .where_ec2_has(Whims { names_nobody, forbidden, ..Whims::default() })
+fn a_role_that_may_nothing_costs_few_calls() {
+    let arn = "arn:aws:ec2:ap-northeast-2:123456789012:instance";
+    for (names, most) in [(false, 12), (true, 40)] {
+        let forbidden = (0..1000).map(id).collect();
+        let story = fleet((0..1000).map(|n| Machine::running(id(n)).due()))
+            .with("STOPINATOR_MAX_ACTIONS", "0")
+            .where_ec2_has(Whims { names_nobody: !names, forbidden, ..Whims::default() })
             .on(RULE_FIRED);
-        assert_eq!(counts(&story), [99, 1, 0, 0]);
-        assert_eq!(story.row(&id(33))["reason"], "not-permitted");
+        let calls = story.calls_of("StopInstances");
+        assert!(calls.len() <= most, "{}", calls.len());
+        assert_eq!(counts(&story), [0, 1000, 0, 0]);
+        let alone: Vec<String> = calls.iter().map(|call| call.ids()).filter(|ids| ids.len() == 1).flatten().collect();
+        for row in story.response()["instances"].as_array().expect("a list") {
+            let [id, reason, detail] = ["id", "reason", "detail"].map(|field| row[field].as_str().expect("a text"));
+            assert_eq!(reason, "not-permitted");
+            let spoken_of = detail.contains(id) || alone.iter().any(|alone| alone == id);
+            assert_eq!(detail.starts_with("not tried alone"), !spoken_of, "{id}: {detail}");
+            assert!(!detail.contains(arn) || detail.contains(id), "{id} bears what was said of another: {detail}");
+        }
     }
 }
 
 #[test]
-fn capacity_that_lacks_costs_its_own_type_and_zone() {
+fn those_that_the_role_may_not_touch_cost_only_themselves() {
+    let licence = "arn:aws:license-manager:ap-northeast-2:123456789012:license-configuration:lic-0123456789abcdef";
+    for denied in [1, 2, 5, 50, 300] {
+        for (names_all, names_nobody, other_resource) in
+            [(false, false, None), (true, false, None), (false, true, None), (false, false, Some(licence))]
+        {
+            let named = !names_nobody && other_resource.is_none();
+            if denied == 300 && !named {
+                continue; // thousands of calls, and nothing new
+            }
+            let forbidden = (0..denied).map(|n| id(n * 1000 / denied)).collect();
+            let story = fleet((0..1000).map(|n| Machine::running(id(n)).due()))
+                .with("STOPINATOR_MAX_ACTIONS", "0")
+                .within(Duration::from_mins(15))
+                .where_ec2_has(Whims { names_all, names_nobody, other_resource, forbidden, ..Whims::default() })
+                .on(RULE_FIRED);
+            assert_eq!(counts(&story), [1000 - denied as u64, denied as u64, 0, 0]);
+            assert_eq!(story.row(&id(0))["reason"], "not-permitted");
+            let most = if named { denied + 10 } else { 2 * denied * log2(1000) + 12 };
+            let calls = story.calls_of("StopInstances").len();
+            assert!(calls <= most, "{denied} denied took {calls} calls");
+        }
+    }
+}
+
+#[test]
+fn what_there_is_room_for_is_started() {
+    for names_nobody in [false, true] {
+        for room in [0, 1, 150, 199] {
+            let rooms = vec![Room::of("t3.micro", "ap-northeast-2a", room)];
+            let story = fleet((0..200).map(|n| Machine::stopped(id(n)).due()))
+                .where_ec2_has(Whims { names_nobody, rooms, ..Whims::default() })
+                .on(START);
+            let (code, message) = story.error();
+            assert_eq!(code, "unfinished", "the next try may find room");
+            let started = if room > 0 { format!("{room} confirmed, ") } else { String::new() };
+            assert!(message.contains(&format!("200 planned: {started}{} failed", 200 - room)), "{message}");
+            assert_eq!(story.states.values().filter(|state| **state == "running").count(), room);
+            let calls = story.calls_of("StartInstances").len();
+            assert!(calls <= 2 * log2(200) + 4, "{room}: {calls}");
+            let refused = story.calls_of("StartInstances").iter().filter(|call| call.at.is_zero()).count();
+            assert!(refused >= calls.min(5), "the bucket of calls is used, and then waited for");
+        }
+    }
+}
+
+#[test]
+fn capacity_that_lacks_costs_its_own_pool() {
     for names_nobody in [false, true] {
         let zones = ["ap-northeast-2a", "ap-northeast-2b", "ap-northeast-2c"];
-        let machines = (0..90).map(|n| Machine { zone: zones[n % 3], ..Machine::stopped(id(n)).due() });
-        let full = vec![("t3.micro", "ap-northeast-2b")];
-        let story = fleet(machines).where_ec2_has(Whims { names_nobody, full, ..Whims::default() }).on(START);
-        let (code, message) = story.error();
-        assert_eq!(code, "unfinished", "the next try may find room");
-        assert!(message.contains("90 planned: 60 confirmed, 30 failed"), "{message}");
-        assert!(story.calls_of("StartInstances").len() <= 5);
+        let machines = (0..90).map(|n| Machine {
+            zone: zones[n % 3],
+            host: (n % 9 == 0).then_some("h-1"),
+            placement_group: (n % 9 == 3).then_some("cluster"),
+            ..Machine::stopped(id(n)).due()
+        });
+        let rooms = vec![
+            Room::of("t3.micro", "ap-northeast-2b", 0),
+            Room { host: Some("h-1"), ..Room::of("t3.micro", "ap-northeast-2a", 4) },
+            Room { placement_group: Some("cluster"), ..Room::of("t3.micro", "ap-northeast-2a", 7) },
+        ];
+        let story = fleet(machines).where_ec2_has(Whims { names_nobody, rooms, ..Whims::default() }).on(START);
+        let (_, message) = story.error();
+        assert!(message.contains("90 planned: 51 confirmed, 39 failed"), "{message}");
+        let calls = story.calls_of("StartInstances").len();
+        assert!(calls <= 3 * (2 * log2(30) + 4), "{calls}");
     }
+}
+
+#[test]
+fn one_that_ec2_fails_at_costs_no_other() {
+    let machine = |n| Machine { breaks_ec2: n == 77, ..Machine::running(id(n)).due() };
+    let story = fleet((0..100).map(machine)).on(RULE_FIRED);
+    let (code, message) = story.error();
+    assert_eq!(code, "unfinished", "EC2's side may mend it");
+    assert!(message.contains("100 planned: 99 confirmed, 1 failed"), "{message}");
+    assert_eq!(story.state(&id(77)), "running");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use stopinator::schedule::{Hold, Schedule};
 use stopinator::settings::Settings;
 use stopinator::trigger::Request;
 
-use crate::support::ec2::{Machine, Whims};
+use crate::support::ec2::{Machine, Room, Whims};
 use crate::support::{RULE_FIRED, Story, at, fleet, id};
 
 /// A tick at 09:00:00, ten seconds ago. It is a Saturday.
@@ -140,7 +140,7 @@ fn looking_ahead_decides_for_the_time_asked_for() {
 fn a_tick_fails_only_when_nothing_went_ahead() {
     let two = || [stopped(1, "08:00-10:00"), Machine { instance_type: "m5.large", ..stopped(2, "08:00-10:00") }];
     let full = |types: &[&'static str]| Whims {
-        full: types.iter().map(|kind| (*kind, "ap-northeast-2a")).collect(),
+        rooms: types.iter().map(|kind| Room::of(kind, "ap-northeast-2a", 0)).collect(),
         ..Whims::default()
     };
     let story = fleet(two()).where_ec2_has(full(&["m5.large"])).on(TICK);
@@ -153,6 +153,50 @@ fn a_tick_fails_only_when_nothing_went_ahead() {
     let protected = Machine { stop_protected: true, ..running(1, "07:00-09:00") };
     let story = fleet([protected]).on(TICK);
     assert_eq!(said(&story, 1), "stop refused");
+}
+
+/// Every five minutes for two hours, whatever form the failure has.
+#[test]
+fn what_fails_to_start_is_started_for_an_hour_and_no_longer() {
+    for reason in [
+        ("Client.InternalError", "Client.InternalError: Client error on launch"),
+        ("Server.InternalError", "Client.InternalError: Client error on launch"),
+        ("Server.InternalError", "Client.VolumeLimitExceeded: Volume limit exceeded"),
+        ("Server.InternalError", "Server.InternalError: Internal error on launch"),
+        ("Server.InsufficientInstanceCapacity", "Server.InsufficientInstanceCapacity: Insufficient capacity."),
+        ("Server.SomethingNew", ""),
+        ("Client.InvalidKMSKey.InvalidState", "The KMS key provided is in an incorrect state"),
+        ("", "Client.InternalError: Client error on launch"),
+    ] {
+        let machine = Machine { falls_back: Some(reason), ..stopped(1, "09:00-18:00") };
+        let scenario = fleet([machine]).with("STOPINATOR_MAX_EVENT_AGE_MINUTES", "0");
+        let mut starts = 0;
+        for tick in 0..24 {
+            let story = scenario.on(r#"{"action": "schedule"}"#);
+            starts += story.calls_of("StartInstances").len();
+            let minutes = story.began.as_secs() / 60;
+            assert_eq!(story.touched_nothing(), minutes >= 60, "{reason:?}: tick {tick}, {minutes} minutes past");
+            if minutes >= 60 {
+                assert_eq!(said(&story, 1), "keep bounced", "{reason:?}");
+                let detail = story.row(&id(1))["detail"].as_str().expect("a detail");
+                assert!(detail.contains(reason.0) && detail.contains(reason.1), "{detail}");
+            }
+            scenario.after(Duration::from_mins(5).saturating_sub(story.took));
+        }
+        assert!((10..=12).contains(&starts), "{reason:?}: {starts}");
+    }
+}
+
+#[test]
+fn what_ec2_interrupted_costs_no_call() {
+    let interrupted = Machine {
+        lifecycle: Some("spot"),
+        state_reason: Some(("Server.SpotInstanceShutdown", "Server.SpotInstanceShutdown: Instance stopped")),
+        ..stopped(1, "08:00-18:00")
+    };
+    let story = fleet([interrupted]).on(TICK);
+    assert_eq!(said(&story, 1), "keep spot-interrupted");
+    assert!(story.touched_nothing());
 }
 
 /// Throttled past the next edge: the batch that waited is looked at again before it is sent.

@@ -54,15 +54,23 @@ fn the_budget_is_the_deployments_and_zero_is_off() {
 
 #[test]
 fn a_start_that_falls_back_is_told_with_its_cause() {
-    let falls = |n, code| Machine { falls_back: Some(code), ..Machine::stopped(id(n)).due() };
-    let story = fleet([falls(1, "Client.InternalError"), Machine::stopped(id(2)).due()]).on(START);
-    let row = story.row(&id(1));
-    assert_eq!((&row["outcome"], &row["reason"]), (&"refused".into(), &"bounced".into()));
-    let detail = row["detail"].as_str().expect("a detail");
-    assert!(detail.contains("Client.InternalError") && detail.contains("kms:CreateGrant"), "{detail}");
-    assert_eq!(story.said(&id(2)), ("start".into(), "confirmed".into()));
-
-    let story = fleet([falls(1, "Server.InsufficientInstanceCapacity")]).on(START);
+    let falls = |n, reason| Machine { falls_back: Some(reason), ..Machine::stopped(id(n)).due() };
+    for (code, message, advice) in [
+        ("Client.InternalError", "Client.InternalError: Client error on launch", "kms:CreateGrant"),
+        ("Server.InternalError", "Client.InternalError: Client error on launch", "kms:CreateGrant"),
+        ("Client.InvalidKMSKey.InvalidState", "The KMS key provided is in an incorrect state", "enable the KMS key"),
+        ("Server.InternalError", "Client.VolumeLimitExceeded: Volume limit exceeded", ""),
+    ] {
+        let story = fleet([falls(1, (code, message)), Machine::stopped(id(2)).due()]).on(START);
+        let row = story.row(&id(1));
+        assert_eq!((&row["outcome"], &row["reason"]), (&"refused".into(), &"bounced".into()), "{code}: {message}");
+        let detail = row["detail"].as_str().expect("a detail");
+        assert!(detail.contains(code) && detail.contains(message) && detail.contains(advice), "{detail}");
+        assert_eq!(detail.contains("kms:CreateGrant"), advice == "kms:CreateGrant", "{detail}");
+        assert_eq!(story.said(&id(2)), ("start".into(), "confirmed".into()));
+    }
+    let full = ("Server.InsufficientInstanceCapacity", "Server.InsufficientInstanceCapacity: Insufficient capacity.");
+    let story = fleet([falls(1, full)]).on(START);
     assert!(story.error().1.contains("1 failed"), "AWS's side: the next try may succeed: {:?}", story.error());
 }
 

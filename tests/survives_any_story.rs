@@ -1,11 +1,12 @@
-//! Random stories of bad ids, throttling, half-done calls, slow stops, vanishing instances and repeated events: in
-//! the end every instance that can be acted on has been, nothing else is touched, and the counts add up.
+//! Random stories of bad ids, denied ones, pools without room, throttling, half-done calls, slow stops, vanishing
+//! instances and repeated events: in the end every instance that can be acted on has been, nothing else is touched, and
+//! the counts add up.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::support::ec2::{Machine, Whims};
+use crate::support::ec2::{Machine, Room, Whims};
 use crate::support::{RULE_FIRED, START, fleet, id};
 
 const TIMEOUT: Duration = Duration::from_mins(5);
@@ -32,25 +33,54 @@ fn member(n: usize, stop: bool, (tag, trouble, seconds): (usize, usize, u64)) ->
         0 if stop => (machine.stop_protected, possible) = (true, false),
         1 => (machine.one_time_spot, possible) = (true, false),
         2 => (machine.vanishes_at, possible) = (Some(Duration::from_millis(seconds * 700 + 1)), false),
-        3 if !stop => (machine.falls_back, possible) = (Some("Client.InternalError"), false),
+        3 if !stop => {
+            let reasons = [
+                ("Client.InternalError", "Client.InternalError: Client error on launch"),
+                ("Server.InternalError", "Client.VolumeLimitExceeded: Volume limit exceeded"),
+                ("Server.InternalError", "Server.InternalError: Internal error on launch"),
+            ];
+            (machine.falls_back, possible) = (Some(reasons[n % reasons.len()]), false);
+        }
         4 if !stop => (machine.zone, possible) = ("full-zone", false),
+        5 if !stop => (machine.host, machine.instance_type) = (Some("h-1"), "m5.large"),
+        6 if !stop => machine.placement_group = Some("cluster"),
+        7 => (machine.breaks_ec2, possible) = (true, false),
+        8 => (machine.zone, machine.instance_type) = ("other-zone", "m5.large"),
         _ => {}
     }
     Member { machine, due: tag > 1, possible }
 }
 
 fn whims() -> impl Strategy<Value = Whims> {
-    let forbidden = prop::option::weighted(0.3, 0_usize..50);
-    (0_usize..3, 0_usize..4, 0_usize..6, forbidden).prop_map(|(naming, half_done, throttled, forbidden)| Whims {
-        names_all: naming == 1,
-        names_nobody: naming == 2,
-        full: vec![("t3.micro", "full-zone")],
-        forbidden: forbidden.map(id).into_iter().collect(),
-        silent: None,
-        half_done,
-        throttled,
-    })
+    // Nobody, or some, in any number up to a third of the largest fleet.
+    let forbidden = prop_oneof![Just(Vec::new()), prop::collection::vec(0_usize..50, 1..16)];
+    let rooms = (0_usize..4, 0_usize..4);
+    (0_usize..4, 0_usize..4, 0_usize..6, forbidden, rooms).prop_map(
+        |(naming, half_done, throttled, forbidden, (host, group))| Whims {
+            names_all: naming == 1,
+            names_nobody: naming == 2,
+            other_resource: (naming == 3)
+                .then_some("arn:aws:license-manager:ap-northeast-2:123456789012:license-configuration:lic-0123"),
+            rooms: vec![
+                Room::of("t3.micro", "full-zone", 0),
+                Room { host: Some("h-1"), ..Room::of("m5.large", "ap-northeast-2a", host) },
+                Room { placement_group: Some("cluster"), ..Room::of("t3.micro", "ap-northeast-2a", group) },
+            ],
+            forbidden: forbidden.into_iter().map(id).collect(),
+            silent: None,
+            half_done,
+            throttled,
+        },
+    )
 }
+
+/// The pools of the story with limited room: how much, and who needs it.
+fn limited(whims: &Whims) -> [(usize, IsLimited); 2] {
+    let on_host: IsLimited = |machine| machine.host.is_some();
+    [(whims.rooms[1].left, on_host), (whims.rooms[2].left, |machine| machine.placement_group.is_some())]
+}
+
+type IsLimited = fn(&Machine) -> bool;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
@@ -62,7 +92,7 @@ proptest! {
         whims in whims(),
     ) {
         let members: Vec<Member> = drawn.into_iter().enumerate().map(|(n, drawn)| member(n, stop, drawn)).collect();
-        let forbidden = whims.forbidden.clone();
+        let (forbidden, limited) = (whims.forbidden.clone(), limited(&whims));
         let scenario = fleet(members.iter().map(|member| member.machine.clone())).within(TIMEOUT).where_ec2_has(whims);
         // The event, Lambda's two retries of it, and one that EventBridge sent twice.
         for _ in 0..4 {
@@ -85,9 +115,16 @@ proptest! {
             let Some(state) = end.states.get(&machine.id) else { continue };
             let (before, after) = if stop { ("running", "stopped") } else { ("stopped", "running") };
             let expected = if member.possible && !forbidden.contains(&machine.id) { after } else { before };
-            if machine.vanishes_at.is_none() {
+            if machine.vanishes_at.is_none() && !limited.iter().any(|(_, is_limited)| is_limited(machine)) {
                 prop_assert_eq!(*state, expected, "{:?}", machine);
             }
+        }
+        for (room, is_limited) in limited {
+            let wanting = members.iter().filter(|member| is_limited(&member.machine) && member.possible);
+            let wanting: Vec<&String> =
+                wanting.map(|member| &member.machine.id).filter(|id| !forbidden.contains(*id)).collect();
+            let running = wanting.iter().filter(|id| end.states.get(**id) == Some(&"running")).count();
+            prop_assert_eq!(running, room.min(wanting.len()), "of {}", wanting.len());
         }
     }
 }

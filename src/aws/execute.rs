@@ -1,4 +1,4 @@
-//! The hand of [`batch`](crate::batch): sends, waits, answers back.
+//! The hand of [`batch`](crate::executor): sends, waits, answers back.
 
 use std::time::Duration;
 
@@ -7,36 +7,36 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 
 use super::{Ec2, chain, observe};
-use crate::batch::{Head, Step};
+use crate::executor::{Executor, Step};
 use crate::instance::{Action, InstanceId};
 use crate::refusal::Refusal;
 
 /// The longest that one call may take.
 const CALL: Duration = Duration::from_secs(20);
 
-/// Drives a head to its end.
-pub async fn execute(ec2: &Ec2, action: Action, mut head: Head) -> Head {
+/// Drives an executor to its end.
+pub async fn execute(ec2: &Ec2, action: Action, mut executor: Executor) -> Executor {
     let clock = &ec2.clock;
     loop {
-        match head.next(clock.now()) {
+        match executor.next(clock.now()) {
             Step::Send { ids, hibernate } => {
                 let answer = send(ec2, action, &ids, hibernate).await;
-                head.answered(clock.now(), answer);
+                executor.answered(clock.now(), answer);
             }
             Step::Look(ids) => {
                 let seen = clock.before_deadline(observe::look(ec2, &ids)).await.and_then(Result::ok);
                 let states = seen.map(|seen| seen.into_iter().map(|(id, seen)| (id, seen.state)).collect());
-                head.looked(states.as_ref());
+                executor.looked(states.as_ref());
             }
             Step::WaitUntil(then) => clock.wait_until(then).await,
-            Step::Done => return head,
+            Step::Done => return executor,
         }
     }
 }
 
 /// Stops or starts instances in one call. Never forced, nothing skipped.
 ///
-/// The SDK's retries are off: whether to try again, and with which ids, is the head's to say.
+/// The SDK's retries are off: whether to try again, and with which ids, is the executor's to say.
 async fn send(ec2: &Ec2, action: Action, ids: &[InstanceId], hibernate: bool) -> Result<(), Refusal> {
     let Ec2 { client, clock, .. } = ec2;
     let ids = Some(ids.iter().map(ToString::to_string).collect());

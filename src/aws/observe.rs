@@ -1,6 +1,7 @@
 //! `DescribeInstances` to [`Instance`]: pages are reduced and dropped as they come.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::error::ProvideErrorMetadata;
@@ -8,8 +9,10 @@ use aws_sdk_ec2::types::{self, Filter, InstanceLifecycleType, InstanceStateName}
 use jiff::Timestamp;
 
 use super::{CallError, Ec2};
+use crate::arrival::Seen;
+use crate::facts;
 use crate::instance::{
-    self, Facts, Instance, InstanceId, LastStop, Launch, Outcome, Placement, Reason, Region, RequestedAction, State,
+    self, Facts, Instance, InstanceId, Launch, Outcome, Pool, Reason, Region, RequestedAction, State, StateReason,
 };
 use crate::refusal::{Cause, Refusal};
 use crate::schedule::Hold;
@@ -59,19 +62,6 @@ pub async fn observe(
     Ok(found.instances)
 }
 
-/// What a look at an instance shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// Its state.
-    pub state: State,
-    /// When it last started.
-    pub started_at: Option<Timestamp>,
-    /// EC2's `StateReason.Code`.
-    pub code: Option<Box<str>>,
-    /// EC2's `StateReason.Message`.
-    pub message: Option<Box<str>>,
-}
-
 /// Looks at up to 1,000 instances by id, in one call; those that EC2 does not know any more are left out, for which
 /// it takes another call.
 ///
@@ -108,8 +98,7 @@ fn seen(described: &types::Instance) -> Seen {
     Seen {
         state: state(described),
         started_at: started_at(described),
-        code: described.state_reason().and_then(types::StateReason::code).map(Into::into),
-        message: described.state_reason().and_then(types::StateReason::message).map(Into::into),
+        reason: described.state_reason().map(state_reason).unwrap_or_default(),
     }
 }
 
@@ -144,12 +133,12 @@ struct Found {
     instances: Vec<Instance>,
     /// The types of untagged instances, each with their places in `instances`.
     types: BTreeMap<String, Vec<usize>>,
-    placements: BTreeSet<Placement>,
+    pools: BTreeSet<Arc<Pool>>,
 }
 
 impl Found {
     fn add(&mut self, described: &types::Instance, region: &Region, settings: &Settings) {
-        let Some(instance) = reduce(described, region, settings, self.placement(described)) else {
+        let Some(instance) = reduce(described, region, settings, self.pool(described)) else {
             tracing::warn!(id = described.instance_id, region = region.as_str(), "skipped: not an instance id");
             return;
         };
@@ -160,15 +149,24 @@ impl Found {
         self.instances.push(instance);
     }
 
-    /// A fleet has few types and zones, so each pair is kept once.
-    fn placement(&mut self, described: &types::Instance) -> Option<Placement> {
-        let placement =
-            Placement::new(described.instance_type()?.as_str(), described.placement()?.availability_zone()?);
-        if let Some(known) = self.placements.get(&placement) {
+    /// A fleet has few pools, so each is kept once.
+    fn pool(&mut self, described: &types::Instance) -> Option<Arc<Pool>> {
+        let placement = described.placement()?;
+        let text = |text: Option<&str>| text.unwrap_or_default().into();
+        let pool = Pool {
+            instance_type: described.instance_type()?.as_str().into(),
+            zone: text(placement.availability_zone()),
+            tenancy: text(placement.tenancy().map(types::Tenancy::as_str)),
+            host: text(placement.host_id()),
+            group: text(placement.group_name()),
+            platform: text(described.platform().map(types::PlatformValues::as_str)),
+        };
+        if let Some(known) = self.pools.get(&pool) {
             return Some(known.clone());
         }
-        self.placements.insert(placement.clone());
-        Some(placement)
+        let pool = Arc::new(pool);
+        self.pools.insert(pool.clone());
+        Some(pool)
     }
 
     /// A type that EC2 does not describe is taken to have disks: when in doubt, the machine is not stopped.
@@ -205,7 +203,7 @@ fn reduce(
     described: &types::Instance,
     region: &Region,
     settings: &Settings,
-    placement: Option<Placement>,
+    pool: Option<Arc<Pool>>,
 ) -> Option<Instance> {
     let id = id(described)?;
     let mut name = None;
@@ -214,6 +212,7 @@ fn reduce(
     let mut facts = Facts {
         operator_managed: described.operator().and_then(types::OperatorResponse::managed).unwrap_or(false),
         instance_store_root: described.root_device_type() == Some(&types::DeviceType::InstanceStore),
+        spot: described.instance_lifecycle() == Some(&InstanceLifecycleType::Spot),
         unstoppable_lifecycle: described.instance_lifecycle().is_some_and(|l| *l != InstanceLifecycleType::Spot),
         ..Facts::default()
     };
@@ -234,7 +233,8 @@ fn reduce(
         facts.service_tag |= instance::is_service_tag(key);
     }
     let state = state(described);
-    let stop_code = described.state_reason().and_then(types::StateReason::code).filter(|_| state == State::Stopped);
+    let reason = described.state_reason().map(state_reason);
+    let last_stop = facts::last_stop(described.state_transition_reason().unwrap_or_default(), reason.as_ref());
     Some(Instance {
         id,
         region: region.clone(),
@@ -243,20 +243,22 @@ fn reduce(
         tag,
         hold,
         launch: Launch {
-            placement,
+            pool,
             hibernation: described
                 .hibernation_options()
                 .and_then(types::HibernationOptions::configured)
                 .unwrap_or(false),
             started_at: started_at(described),
-            stop_code: stop_code.map(Into::into),
+            stop_reason: reason.filter(|_| state == State::Stopped).map(Box::new),
         },
-        last_stop: LastStop::read(
-            described.state_transition_reason(),
-            described.state_reason().and_then(types::StateReason::code),
-        ),
+        last_stop,
         facts,
     })
+}
+
+fn state_reason(told: &types::StateReason) -> StateReason {
+    let text = |text: Option<&str>| text.unwrap_or_default().into();
+    StateReason { code: text(told.code()), message: text(told.message()) }
 }
 
 fn started_at(described: &types::Instance) -> Option<Timestamp> {

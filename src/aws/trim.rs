@@ -15,7 +15,7 @@ use http_body::{Body, Frame};
 use memchr::memchr;
 
 /// The elements of an instance that [`observe`](super::observe) reads.
-const KEPT: [&[u8]; 12] = [
+const KEPT: [&[u8]; 13] = [
     b"hibernationOptions",
     b"instanceId",
     b"instanceLifecycle",
@@ -24,6 +24,7 @@ const KEPT: [&[u8]; 12] = [
     b"launchTime",
     b"operator",
     b"placement",
+    b"platform",
     b"reason",
     b"rootDeviceType",
     b"stateReason",

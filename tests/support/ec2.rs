@@ -27,6 +27,9 @@ use jiff::SignedDuration;
 
 use super::clock::Clock;
 
+const USER_INITIATED: (&str, &str) =
+    ("Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown");
+
 /// One machine, as EC2 keeps it.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a trait of its own")]
@@ -38,20 +41,26 @@ pub struct Machine {
     pub launch_time: Cow<'static, str>,
     pub instance_type: &'static str,
     pub zone: &'static str,
+    /// The Dedicated Host that it is bound to.
+    pub host: Option<&'static str>,
+    pub placement_group: Option<&'static str>,
     pub root_device_type: &'static str,
     pub lifecycle: Option<&'static str>,
     pub one_time_spot: bool,
     pub operator_managed: bool,
     pub stop_protected: bool,
     pub transition_reason: Cow<'static, str>,
-    pub state_reason: Option<&'static str>,
+    /// Code and message.
+    pub state_reason: Option<(&'static str, &'static str)>,
     pub hibernation: bool,
     /// Asked to hibernate, it is not ready yet.
     pub too_soon_to_hibernate: bool,
     /// How long it takes to stop or start.
     pub takes: Duration,
-    /// Started, it stops again, with this reason.
-    pub falls_back: Option<&'static str>,
+    /// Started, it stops again, with this code and message.
+    pub falls_back: Option<(&'static str, &'static str)>,
+    /// A call that names it fails on EC2's side.
+    pub breaks_ec2: bool,
     /// When EC2 forgets it.
     pub vanishes_at: Option<Duration>,
     /// Where it is going, and when it will be there.
@@ -69,6 +78,8 @@ impl Machine {
             launch_time: "2026-11-20T08:00:00.000Z".into(),
             instance_type: "t3.micro",
             zone: "ap-northeast-2a",
+            host: None,
+            placement_group: None,
             root_device_type: "ebs",
             lifecycle: None,
             one_time_spot: false,
@@ -80,6 +91,7 @@ impl Machine {
             too_soon_to_hibernate: false,
             takes: Duration::from_secs(25),
             falls_back: None,
+            breaks_ec2: false,
             vanishes_at: None,
             on_its_way: None,
         }
@@ -89,7 +101,7 @@ impl Machine {
     pub fn stopped(id: impl Into<String>) -> Self {
         Self {
             transition_reason: "User initiated (2026-11-20 12:00:00 GMT)".into(),
-            state_reason: Some("Client.UserInitiatedShutdown"),
+            state_reason: Some(USER_INITIATED),
             ..Self::running(id).in_state("stopped")
         }
     }
@@ -156,10 +168,10 @@ impl Machine {
     fn live_until(&mut self, now: Duration) {
         if let Some((_, to)) = self.on_its_way.take_if(|(then, _)| *then <= now) {
             self.state = to;
-            if let (Some(code), "running") = (self.falls_back, to) {
+            if let (Some(reason), "running") = (self.falls_back, to) {
                 self.state = "stopped";
-                self.state_reason = Some(code);
-                self.transition_reason = code.into();
+                self.state_reason = Some(reason);
+                self.transition_reason = reason.0.into();
             }
         }
     }
@@ -232,8 +244,10 @@ pub struct Whims {
     pub names_all: bool,
     /// Refusals name nobody.
     pub names_nobody: bool,
-    /// Types and zones without room.
-    pub full: Vec<(&'static str, &'static str)>,
+    /// Where capacity is counted; elsewhere there is enough.
+    pub rooms: Vec<Room>,
+    /// What a refusal of permission names, if not the instance.
+    pub other_resource: Option<&'static str>,
     /// The role may not act on these.
     pub forbidden: BTreeSet<String>,
     /// A region that takes calls and never answers.
@@ -242,6 +256,30 @@ pub struct Whims {
     pub half_done: usize,
     /// So many calls are answered with a throttling error whatever the buckets hold.
     pub throttled: usize,
+}
+
+/// A pool of capacity: a type in a zone, or narrower, on a host or in a placement group.
+#[derive(Debug, Clone)]
+pub struct Room {
+    pub instance_type: &'static str,
+    pub zone: &'static str,
+    pub host: Option<&'static str>,
+    pub placement_group: Option<&'static str>,
+    /// For how many there is room.
+    pub left: usize,
+}
+
+impl Room {
+    pub fn of(instance_type: &'static str, zone: &'static str, left: usize) -> Self {
+        Self { instance_type, zone, host: None, placement_group: None, left }
+    }
+
+    fn is_for(&self, machine: &Machine) -> bool {
+        let asked = |asked: Option<&str>, has: Option<&str>| asked.is_none_or(|asked| has == Some(asked));
+        (self.instance_type, self.zone) == (machine.instance_type, machine.zone)
+            && asked(self.host, machine.host)
+            && asked(self.placement_group, machine.placement_group)
+    }
 }
 
 /// A token bucket as EC2 documents it.
@@ -474,18 +512,32 @@ impl Model {
         let hibernate = call.parameters.get("Hibernate").is_some_and(|text| text == "true");
         let machines = || ids.iter().map(|id| &self.machines[id]);
         let whims = &self.whims;
-        if let Some(forbidden) = machines().find(|machine| whims.forbidden.contains(&machine.id)) {
-            let arn = format!("arn:aws:ec2:{}:123456789012:instance/{}", call.region, forbidden.id);
-            let resource = if whims.names_nobody { String::new() } else { format!(" on resource: {arn}") };
+        let forbidden: Vec<&Machine> = machines().filter(|machine| whims.forbidden.contains(&machine.id)).collect();
+        if let [first, ..] = forbidden[..] {
+            let arn = |id: &str| format!("arn:aws:ec2:{}:123456789012:instance/{id}", call.region);
+            let resource = match whims.other_resource {
+                Some(other) => format!(" on resource: {other}"),
+                None if whims.names_nobody => String::new(),
+                None if whims.names_all => {
+                    let arns: Vec<String> = forbidden.iter().map(|machine| arn(&machine.id)).collect();
+                    format!(" on resource: {}", arns.join(", "))
+                }
+                None => format!(" on resource: {} because no policy allows it.", arn(&first.id)),
+            };
             let text = format!("You are not authorized to perform this operation{resource}");
             return Err((403, "UnauthorizedOperation".into(), text));
         }
-        let full = |machine: &&Machine| whims.full.contains(&(machine.instance_type, machine.zone));
-        if let (Some(machine), "StartInstances") = (machines().find(full), call.action.as_str()) {
+        if machines().any(|machine| machine.breaks_ec2) {
+            return Err((500, "InternalError".into(), "An internal error has occurred".into()));
+        }
+        let wants =
+            |room: &Room| machines().filter(|machine| machine.state == "stopped" && room.is_for(machine)).count();
+        let lacking = whims.rooms.iter().find(|room| wants(room) > room.left);
+        if let (Some(room), "StartInstances") = (lacking, call.action.as_str()) {
             let text = format!(
                 "We currently do not have sufficient {0} capacity in the Availability Zone you requested ({1}). You can \
                  currently get {0} capacity by choosing ap-northeast-2a, ap-northeast-2c.",
-                machine.instance_type, machine.zone
+                room.instance_type, room.zone
             );
             let text = if whims.names_nobody { "Insufficient capacity.".to_owned() } else { text };
             return Err((500, "InsufficientInstanceCapacity".into(), text));
@@ -517,9 +569,12 @@ impl Model {
                     machine.state = "stopping";
                     machine.on_its_way = Some((call.at + machine.takes, "stopped"));
                     machine.transition_reason = format!("User initiated ({})", now.strftime("%F %T GMT")).into();
-                    machine.state_reason = Some("Client.UserInitiatedShutdown");
+                    machine.state_reason = Some(USER_INITIATED);
                 }
                 ("stopped", "StartInstances") => {
+                    for room in self.whims.rooms.iter_mut().filter(|room| room.is_for(machine)) {
+                        room.left -= 1;
+                    }
                     machine.state = "pending";
                     machine.on_its_way = Some((call.at + machine.takes, "running"));
                     machine.launch_time = now.to_string().into();
@@ -624,17 +679,19 @@ fn write_machine(xml: &mut String, machine: &Machine) {
         put(&mut tags, format_args!("<item><key>{}</key><value>{}</value></item>", escape(key), escape(value)));
     }
     let mut state_reason = String::new();
-    if let Some(code) = machine.state_reason {
+    if let Some((code, message)) = machine.state_reason {
         put(
             &mut state_reason,
-            format_args!("<stateReason><code>{code}</code><message>{code}: as it says</message></stateReason>"),
+            format_args!("<stateReason><code>{code}</code><message>{message}</message></stateReason>"),
         );
     }
     let (zone, hibernation) = (machine.zone, machine.hibernation);
+    let host = machine.host.map_or_else(String::new, |host| format!("<hostId>{host}</hostId>"));
+    let group = machine.placement_group.map_or_else(String::new, |group| format!("<groupName>{group}</groupName>"));
     put(
         xml,
         format_args!(
-            "<placement><availabilityZone>{zone}</availabilityZone></placement>\
+            "<placement><availabilityZone>{zone}</availabilityZone>{host}{group}</placement>\
              <hibernationOptions><configured>{hibernation}</configured></hibernationOptions>"
         ),
     );

@@ -1,0 +1,627 @@
+//! The executor, without I/O: what to send next, and what an answer means for the rest.
+//!
+//! One executor carries one action in one region. It is asked [`Executor::next`] at an instant and told
+//! [`Executor::answered`] or [`Executor::looked`]; instants are durations since the run began. EC2 takes or refuses a
+//! call as a whole, so a refused batch gives up the instances that the refusal names and is sent again at once; without
+//! names it is halved; throttled it waits and is sent as it is. Every path settles an instance, halves a batch, or uses
+//! up one of a bounded number of tries, so the executor always comes to an end.
+
+mod batch;
+mod capacity;
+mod doubt;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::instance::{Action, InstanceId, Launch, Outcome, Pool, Reason, State};
+use crate::pace::{Buckets, Pause};
+use crate::refusal::{Cause, Refusal};
+use batch::{Batch, Verdict};
+use capacity::{Full, Room};
+use doubt::Doubt;
+
+/// The most ids in one call: the size of EC2's bucket of resource tokens, beyond which a call could never pass.
+///
+/// Source: <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
+pub const IDS_A_CALL: usize = 1000;
+/// How often a batch is sent whose fate stayed uncertain, before it is parted.
+const TRIES: u32 = 3;
+/// How often in a row EC2 may throttle: with these pauses half an hour, longer than Lambda lets anybody wait.
+const THROTTLED_IN_A_ROW: u32 = 35;
+/// The time before the deadline that a last call, and a look at what came of it, are given; of a short time a tenth.
+const LAST_CALL: Duration = Duration::from_secs(2);
+/// How the detail of those begins that are given up because of others that were tried alone: EC2 said nothing of them.
+pub const UNTRIED: &str = "not tried alone";
+/// How many refusals of permission that name an instance are believed one by one while nothing has passed.
+const NAMED_DENIALS: usize = 25;
+
+/// One instance to act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its id.
+    pub id: InstanceId,
+    /// How it was launched.
+    pub launch: Launch,
+    /// Until when the action is due, where that is known; since the run began, like all instants here.
+    pub due_until: Option<Duration>,
+}
+
+/// What became of one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// Its place among the targets.
+    pub target: usize,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why it is not as planned.
+    pub reason: Option<Reason>,
+    /// What EC2 said.
+    pub detail: Option<Box<str>>,
+}
+
+/// What the executor wants done next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Send the action for these instances; then tell [`Executor::answered`].
+    Send {
+        /// The instances, 1 to [`IDS_A_CALL`].
+        ids: Vec<InstanceId>,
+        /// Ask for hibernation, where the action is to stop.
+        hibernate: bool,
+    },
+    /// Look at these instances; then tell [`Executor::looked`].
+    Look(Vec<InstanceId>),
+    /// Come back at this instant.
+    WaitUntil(Duration),
+    /// Everything is settled.
+    Done,
+}
+
+/// The executor for one action in one region.
+#[derive(Debug)]
+pub struct Executor {
+    action: Action,
+    targets: Vec<Target>,
+    places: BTreeMap<InstanceId, usize>,
+    deadline: Duration,
+    /// Nothing is sent from here on.
+    last_call: Duration,
+    waiting: VecDeque<Batch>,
+    under_way: Option<UnderWay>,
+    looks: VecDeque<Look>,
+    /// Named as being in a state that forbids the action; looked at together, at the end.
+    offenders: Vec<(usize, Box<str>)>,
+    /// Whether a call has passed, or was seen to have worked.
+    passed: bool,
+    /// How many were refused permission, by name or alone, while nothing had passed.
+    denied: usize,
+    /// Whether anything passes at all; until that is known, all that waits is in here, but for the one that is tried.
+    doubt: Option<Doubt>,
+    full: Full<Option<Arc<Pool>>>,
+    /// Instance types of which the account may not run more.
+    at_limit: Full<Option<Box<str>>>,
+    throttled_in_a_row: u32,
+    buckets: Buckets,
+    pause: Pause,
+    random: Rng,
+    settled: Vec<Settled>,
+}
+
+#[derive(Debug)]
+enum UnderWay {
+    Call(Batch),
+    Look(Look),
+}
+
+#[derive(Debug)]
+enum Look {
+    /// Which members of a batch of uncertain fate are still to be acted on?
+    Uncertain(Batch, Cause),
+    /// Which members of a batch are in a state that forbids the action?
+    FindOffenders(Batch),
+    /// What state are the offenders in?
+    Offenders(Vec<(usize, Box<str>)>),
+}
+
+impl Executor {
+    /// An executor that settles `targets` before `deadline`, or without one for [`Duration::MAX`].
+    ///
+    /// `seed` spreads its pauses, and draws who is tried first: whom one run wrongly gives up with others, the next
+    /// one does not.
+    #[must_use]
+    pub fn new(action: Action, mut targets: Vec<Target>, hibernate: bool, deadline: Duration, seed: u64) -> Self {
+        let mut random = Rng::with_seed(seed);
+        random.shuffle(&mut targets);
+        // Neighbours in a batch share a pool, so that a batch without capacity falls apart at few places.
+        targets.sort_by(|a, b| a.launch.pool.cmp(&b.launch.pool));
+        let hibernates = |place: &usize| hibernate && action == Action::Stop && targets[*place].launch.hibernation;
+        let (asleep, plain): (Vec<usize>, Vec<usize>) = (0..targets.len()).partition(hibernates);
+        let batches = |members: Vec<usize>, hibernate| {
+            let chunks: Vec<Batch> =
+                members.chunks(IDS_A_CALL).map(|some| Batch::new(some.to_vec(), hibernate)).collect();
+            chunks
+        };
+        let mut waiting = VecDeque::from(batches(plain, false));
+        waiting.extend(batches(asleep, true));
+        Self {
+            action,
+            places: targets.iter().enumerate().map(|(place, target)| (target.id, place)).collect(),
+            targets,
+            deadline,
+            last_call: deadline.saturating_sub(LAST_CALL.min(deadline / 10)),
+            waiting,
+            under_way: None,
+            looks: VecDeque::new(),
+            offenders: Vec::new(),
+            passed: false,
+            denied: 0,
+            doubt: None,
+            full: Full::default(),
+            at_limit: Full::default(),
+            throttled_in_a_row: 0,
+            buckets: Buckets::of(action),
+            pause: Pause::new(seed),
+            random,
+            settled: Vec::new(),
+        }
+    }
+
+    /// The targets, and what became of them: each once, after [`Step::Done`].
+    #[must_use]
+    pub fn into_settled(self) -> (Vec<Target>, Vec<Settled>) {
+        (self.targets, self.settled)
+    }
+
+    /// What to do at the instant `now`. Everything asked for before has been answered.
+    pub fn next(&mut self, now: Duration) -> Step {
+        if now >= self.deadline {
+            self.run_out_of_time();
+        }
+        loop {
+            if let (Some(Look::Uncertain(..)), true) = (self.looks.front(), self.pause.until() > now) {
+                // EC2 needs a moment before it shows what came of a call.
+                return Step::WaitUntil(self.pause.until().min(self.deadline));
+            }
+            if let Some(look) = self.looks.pop_front() {
+                let ids = self.ids(&look.members());
+                self.under_way = Some(UnderWay::Look(look));
+                return Step::Look(ids);
+            }
+            self.drop_what_is_no_longer_due(now);
+            if let Some(step) = self.next_call(now) {
+                return step;
+            }
+            if self.doubt.is_some() {
+                self.pursue_doubt();
+            } else if self.offenders.is_empty() {
+                return Step::Done;
+            } else {
+                let some = self.offenders.split_off(self.offenders.len().saturating_sub(IDS_A_CALL));
+                self.looks.push_back(Look::Offenders(some));
+            }
+        }
+    }
+
+    /// What came of the last [`Step::Send`], at the instant `now`.
+    pub fn answered(&mut self, now: Duration, answer: Result<(), Refusal>) {
+        let Some(UnderWay::Call(mut batch)) = self.under_way.take() else { return };
+        batch.throttled = false;
+        let refusal = match answer {
+            Ok(()) => return self.pass(&batch),
+            Err(refusal) => refusal,
+        };
+        if !matches!(refusal.cause, Cause::Lost | Cause::Fault) {
+            self.buckets.give_back(batch.members.len());
+        }
+        if refusal.cause == Cause::Throttled {
+            return self.wait_and_send_again(now, batch, refusal.said);
+        }
+        self.throttled_in_a_row = 0;
+        batch.refused = None;
+        let said = &*refusal.said;
+        let named: Vec<usize> = refusal.named.iter().filter_map(|id| self.places.get(id).copied()).collect();
+        let named: Vec<usize> = batch.members.iter().copied().filter(|member| named.contains(member)).collect();
+        match refusal.cause {
+            Cause::Throttled => {}
+            Cause::Lost | Cause::Fault => {
+                if batch.tries >= TRIES {
+                    // Who is to blame is searched for without longer pauses.
+                    self.pause.reset();
+                }
+                self.pause.lengthen(now);
+                batch.tries += 1;
+                batch.said = Some(refusal.said);
+                self.looks.push_back(Look::Uncertain(batch, refusal.cause));
+            }
+            Cause::Call => self.settle_all(&batch.members, (Outcome::Failed, Reason::Ec2Error), said),
+            Cause::Capacity if named.is_empty() => self.lack_capacity(&batch, &refusal),
+            Cause::Capacity => self.eject(batch, &named, (Outcome::Failed, Reason::NoCapacity), said),
+            Cause::Limit => self.meet_limit(batch, said),
+            Cause::NotPermitted => self.deny(batch, &named, said),
+            Cause::State if named.is_empty() => {
+                batch.said = Some(refusal.said);
+                self.looks.push_back(Look::FindOffenders(batch));
+            }
+            Cause::State => {
+                self.offenders.extend(named.iter().map(|member| (*member, said.into())));
+                self.send_again_without(batch, &named);
+            }
+            Cause::Hibernation if batch.hibernate && named.is_empty() && batch.members.len() > 1 => {
+                self.halve(batch, (Outcome::Refused, Reason::Ec2Error), said);
+            }
+            Cause::Hibernation if batch.hibernate => {
+                let awake = if named.is_empty() { batch.members.clone() } else { named };
+                self.send_again_without(batch, &awake);
+                self.stop_plainly(awake);
+            }
+            Cause::Hibernation => self.eject(batch, &named, (Outcome::Refused, Reason::Ec2Error), said),
+            Cause::Instance(outcome, reason) => self.eject(batch, &named, (outcome, reason), said),
+        }
+    }
+
+    /// The states that the last [`Step::Look`] saw, or none where the look failed. An id that EC2 does not know is
+    /// left out.
+    pub fn looked(&mut self, seen: Option<&BTreeMap<InstanceId, State>>) {
+        let Some(UnderWay::Look(look)) = self.under_way.take() else { return };
+        match look {
+            Look::Uncertain(mut batch, cause) => {
+                let on_its_way = self.settle_what_shows(&mut batch.members, seen);
+                if on_its_way {
+                    self.pause.reset();
+                    self.something_passed();
+                }
+                if seen.is_some() {
+                    self.buckets.give_back(batch.members.len());
+                }
+                self.send_again_or_part(batch, cause, on_its_way);
+            }
+            Look::FindOffenders(mut batch) => {
+                let before = batch.members.len();
+                self.settle_what_shows(&mut batch.members, seen);
+                let ready = self.ready_state();
+                let (fit, unfit): (Vec<usize>, Vec<usize>) = batch
+                    .members
+                    .iter()
+                    .partition(|member| seen.is_none_or(|seen| seen.get(&self.targets[**member].id) == Some(&ready)));
+                self.settle_all(&unfit, (Outcome::Refused, Reason::InTransition), batch.said());
+                batch.members = fit;
+                if batch.members.len() == before {
+                    let said = batch.said.clone().unwrap_or_default();
+                    self.halve(batch, (Outcome::Refused, Reason::InTransition), &said);
+                } else {
+                    self.send_next(batch);
+                }
+            }
+            Look::Offenders(offenders) => {
+                let mut members = offenders.iter().map(|(member, _)| *member).collect();
+                self.settle_what_shows(&mut members, seen);
+                for (member, said) in offenders.into_iter().filter(|(member, _)| members.contains(member)) {
+                    self.settle(member, Outcome::Refused, Some(Reason::InTransition), Some(said));
+                }
+            }
+        }
+    }
+
+    /// The next call, or how long to wait for it; none where nothing waits.
+    fn next_call(&mut self, now: Duration) -> Option<Step> {
+        while let Some(batch) = self.waiting.front_mut() {
+            let size = batch.members.len();
+            let ready = self.pause.until().max(self.buckets.ready_at(now, size));
+            if now < self.last_call && ready <= now {
+                return self.send_first(now);
+            }
+            if ready < self.last_call {
+                return Some(Step::WaitUntil(ready));
+            }
+            // There will not be tokens for all of it in time, but perhaps for a part.
+            let latest = self.last_call.saturating_sub(Duration::from_secs(1));
+            let part = if self.pause.until() <= latest { self.buckets.instances_at(latest) } else { 0 };
+            if now >= self.last_call || part == 0 || part >= size {
+                self.give_up_waiting();
+            } else {
+                let rest = batch.split_off(part);
+                self.waiting.insert(1, rest);
+            }
+        }
+        None
+    }
+
+    fn send_first(&mut self, now: Duration) -> Option<Step> {
+        let batch = self.waiting.pop_front()?;
+        self.buckets.take(now, batch.members.len());
+        let (ids, hibernate) = (self.ids(&batch.members), batch.hibernate);
+        self.under_way = Some(UnderWay::Call(batch));
+        Some(Step::Send { ids, hibernate })
+    }
+
+    /// A batch may have waited past an edge of its members' schedules.
+    fn drop_what_is_no_longer_due(&mut self, now: Duration) {
+        let over = |member: &mut usize| self.targets[*member].due_until.is_some_and(|until| until <= now);
+        let doubted = self.doubt.iter_mut().flat_map(|doubt| &mut doubt.rest);
+        let late: Vec<Batch> = self
+            .waiting
+            .iter_mut()
+            .chain(doubted)
+            .map(|batch| {
+                let members = batch.members.extract_if(.., over).collect();
+                batch.with(members)
+            })
+            .collect();
+        self.waiting.retain(|batch| !batch.members.is_empty());
+        for batch in late {
+            // What EC2 has refused, or may have taken after all, keeps what it said.
+            let (verdict, said) = match batch.given_up() {
+                ((Outcome::Failed, Reason::Throttled) | (Outcome::NotAttempted, _), _) => {
+                    let said = "no longer due when its turn came".into();
+                    ((Outcome::NotAttempted, Reason::NoTimeLeft), Some(said))
+                }
+                kept => kept,
+            };
+            self.settle_each(&batch.members, verdict, said.as_deref());
+        }
+    }
+
+    fn pass(&mut self, batch: &Batch) {
+        self.pause.reset();
+        self.throttled_in_a_row = 0;
+        self.at_limit = Full::default();
+        for member in &batch.members {
+            self.full.passed(&self.targets[*member].launch.pool);
+            self.settle(*member, Outcome::Accepted, None, None);
+        }
+        self.something_passed();
+    }
+
+    fn wait_and_send_again(&mut self, now: Duration, mut batch: Batch, said: Box<str>) {
+        self.pause.lengthen(now);
+        self.throttled_in_a_row += 1;
+        batch.throttled = true;
+        if batch.refused.is_none() {
+            batch.said = Some(said);
+        }
+        self.waiting.push_front(batch);
+        if self.throttled_in_a_row >= THROTTLED_IN_A_ROW {
+            self.give_up_waiting();
+        }
+    }
+
+    /// A fault of EC2's that outlives the tries has to do with one instance, or with all.
+    fn send_again_or_part(&mut self, mut batch: Batch, cause: Cause, passes: bool) {
+        let verdict = (Outcome::Failed, Reason::Ec2Error);
+        if batch.members.is_empty() {
+            return;
+        }
+        if batch.tries < TRIES {
+            return self.send_next(batch);
+        }
+        let said = batch.said.take().unwrap_or_default();
+        if batch.members.len() == 1 || cause == Cause::Lost {
+            self.settle_all(&batch.members, verdict, &said);
+            self.count_probe();
+        } else if passes || (self.passed && batch.tries > TRIES) {
+            self.halve(batch, verdict, &said);
+        } else {
+            // What passed before the tries tells nothing of now.
+            self.passed = false;
+            self.open_doubt(Batch { refused: Some(verdict), said: Some(said), ..batch }, verdict);
+        }
+    }
+
+    /// Permission is refused to those that the text names, or to one that is alone, or to somebody in the batch, or to
+    /// all. While something has passed, it is not to all.
+    fn deny(&mut self, mut batch: Batch, named: &[usize], said: &str) {
+        let verdict = (Outcome::Refused, Reason::NotPermitted);
+        if self.passed {
+            return self.eject(batch, named, verdict, said);
+        }
+        let alone = named.is_empty() && batch.members.len() == 1;
+        let certain = if alone { batch.members.clone() } else { named.to_vec() };
+        self.settle_all(&certain, verdict, said);
+        self.denied += certain.len();
+        batch.members.retain(|member| !certain.contains(member));
+        if batch.members.is_empty() {
+            self.count_probe();
+        } else if certain.is_empty() {
+            self.open_doubt(Batch { refused: Some(verdict), said: Some(said.into()), ..batch }, verdict);
+        } else if self.denied > NAMED_DENIALS {
+            self.open_doubt(batch, verdict);
+        } else {
+            self.waiting.push_front(batch);
+        }
+    }
+
+    fn open_doubt(&mut self, batch: Batch, verdict: Verdict) {
+        let rest = std::iter::once(batch).chain(self.waiting.drain(..)).collect();
+        self.doubt = Some(Doubt::new(verdict, rest, self.random.f64()));
+    }
+
+    /// One that was tried alone was refused.
+    fn count_probe(&mut self) {
+        if let Some(doubt) = &mut self.doubt {
+            doubt.refused += 1;
+        }
+    }
+
+    /// Tries the next one alone; where enough were, and none has passed, nothing does.
+    fn pursue_doubt(&mut self) {
+        let Some(mut doubt) = self.doubt.take() else { return };
+        if let Some(probe) = doubt.draw() {
+            self.waiting.push_front(probe);
+            self.doubt = Some(doubt);
+            return;
+        }
+        let said = format!("{UNTRIED}: of {} that were, none has passed", doubt.refused);
+        for batch in doubt.rest {
+            self.settle_all(&batch.members, doubt.verdict, &said);
+        }
+    }
+
+    /// So the doubt is about one instance, and the others go on.
+    fn something_passed(&mut self) {
+        self.passed = true;
+        let Some(Doubt { rest, refused, .. }) = self.doubt.take() else { return };
+        self.waiting.extend(rest.into_iter().filter(|batch| !batch.members.is_empty()));
+        let Some(first) = self.waiting.pop_front() else { return };
+        match first.refused {
+            // Those that were tried alone were not the ones meant, so somebody in here still is.
+            Some(verdict) if refused == 0 && first.members.len() > 1 => {
+                let said = first.said.clone().unwrap_or_default();
+                self.halve(first, verdict, &said);
+            }
+            _ => self.waiting.push_front(first),
+        }
+    }
+
+    /// Capacity lacks in the pools that the text tells of, or else in some pool of the batch. The others go on.
+    fn lack_capacity(&mut self, batch: &Batch, refusal: &Refusal) {
+        let pool = |member: &usize| self.targets[*member].launch.pool.clone();
+        let told = refusal.lacking(&batch.members.iter().filter_map(pool).collect());
+        let lacks = |member: &usize| told.is_empty() || pool(member).is_some_and(|pool| told.contains(&pool));
+        let (lacking, others): (Vec<usize>, Vec<usize>) = batch.members.iter().partition(|member| lacks(member));
+        let pools: Vec<_> = lacking.iter().map(pool).collect();
+        let room = self.full.room_for(&pools);
+        self.part(batch.with(lacking), room, (Outcome::Failed, Reason::NoCapacity), &refusal.said);
+        self.send_next(batch.with(others));
+    }
+
+    /// A limit of the account: nobody is to blame, and smaller types may still fit.
+    fn meet_limit(&mut self, batch: Batch, said: &str) {
+        let kind = |member: &usize| self.targets[*member].launch.pool.as_ref().map(|pool| pool.instance_type.clone());
+        let types: Vec<_> = batch.members.iter().map(kind).collect();
+        let room = self.at_limit.room_for(&types);
+        self.part(batch, room, (Outcome::Failed, Reason::Ec2Error), said);
+    }
+
+    fn part(&mut self, mut batch: Batch, room: Room, verdict: Verdict, said: &str) {
+        match room {
+            Room::None => self.settle_all(&batch.members, verdict, said),
+            Room::PartAt(at) => {
+                (batch.refused, batch.said) = (Some(verdict), Some(said.into()));
+                let second = batch.split_off(at);
+                self.waiting.push_front(second);
+                self.waiting.push_front(batch);
+            }
+        }
+    }
+
+    /// Somebody in this batch is meant; one that is alone is the one.
+    fn halve(&mut self, batch: Batch, verdict: Verdict, said: &str) {
+        let middle = batch.members.len() / 2;
+        let room = if middle == 0 { Room::None } else { Room::PartAt(middle) };
+        self.part(batch, room, verdict, said);
+    }
+
+    /// All who are not configured for hibernation go together, after the others.
+    fn stop_plainly(&mut self, awake: Vec<usize>) {
+        match self.waiting.back_mut() {
+            Some(last) if !last.hibernate && last.tries == 0 && last.members.len() + awake.len() <= IDS_A_CALL => {
+                last.members.extend(awake);
+            }
+            _ => self.waiting.push_back(Batch::new(awake, false)),
+        }
+    }
+
+    /// Gives up the named ones and sends the rest again; nobody named, halves.
+    fn eject(&mut self, batch: Batch, named: &[usize], verdict: Verdict, said: &str) {
+        if named.is_empty() {
+            return self.halve(batch, verdict, said);
+        }
+        self.settle_all(named, verdict, said);
+        self.send_again_without(batch, named);
+    }
+
+    fn send_again_without(&mut self, mut batch: Batch, named: &[usize]) {
+        batch.members.retain(|member| !named.contains(member));
+        self.send_next(batch);
+    }
+
+    fn send_next(&mut self, batch: Batch) {
+        if !batch.members.is_empty() {
+            self.waiting.push_front(batch);
+        }
+    }
+
+    /// Settles, and takes from `members`, those that have arrived, are on their way, or are gone; whether one has
+    /// arrived or is on its way.
+    fn settle_what_shows(&mut self, members: &mut Vec<usize>, seen: Option<&BTreeMap<InstanceId, State>>) -> bool {
+        let Some(seen) = seen else { return false };
+        let mut on_its_way = false;
+        members.retain(|member| {
+            let state = seen.get(&self.targets[*member].id);
+            let (outcome, reason) = match (self.action, state) {
+                (_, None | Some(State::ShuttingDown | State::Terminated)) => (Outcome::Refused, Some(Reason::Gone)),
+                (Action::Stop, Some(State::Stopping | State::Stopped))
+                | (Action::Start, Some(State::Pending | State::Running)) => (Outcome::Accepted, None),
+                _ => return true,
+            };
+            on_its_way |= outcome == Outcome::Accepted;
+            self.settled.push(Settled { target: *member, outcome, reason, detail: None });
+            false
+        });
+        on_its_way
+    }
+
+    /// The state in which an instance can be acted on.
+    fn ready_state(&self) -> State {
+        match self.action {
+            Action::Stop => State::Running,
+            Action::Start => State::Stopped,
+        }
+    }
+
+    /// What has not been sent will not be.
+    fn give_up_waiting(&mut self) {
+        let doubted = self.doubt.take().map(|doubt| doubt.rest).unwrap_or_default();
+        for batch in std::mem::take(&mut self.waiting).into_iter().chain(doubted) {
+            let (verdict, said) = batch.given_up();
+            self.settle_each(&batch.members, verdict, said.as_deref());
+        }
+    }
+
+    fn run_out_of_time(&mut self) {
+        self.give_up_waiting();
+        for look in std::mem::take(&mut self.looks) {
+            match look {
+                Look::Uncertain(batch, _) | Look::FindOffenders(batch) => {
+                    self.settle_all(&batch.members, (Outcome::Failed, Reason::Ec2Error), batch.said());
+                }
+                Look::Offenders(offenders) => self.offenders.extend(offenders),
+            }
+        }
+        for (member, said) in std::mem::take(&mut self.offenders) {
+            self.settle(member, Outcome::Refused, Some(Reason::InTransition), Some(said));
+        }
+    }
+
+    fn settle_all(&mut self, members: &[usize], verdict: Verdict, said: &str) {
+        self.settle_each(members, verdict, Some(said));
+    }
+
+    fn settle_each(&mut self, members: &[usize], (outcome, reason): Verdict, said: Option<&str>) {
+        for member in members {
+            self.settle(*member, outcome, Some(reason), said.map(Into::into));
+        }
+    }
+
+    fn settle(&mut self, target: usize, outcome: Outcome, reason: Option<Reason>, detail: Option<Box<str>>) {
+        self.settled.push(Settled { target, outcome, reason, detail });
+    }
+
+    fn ids(&self, members: &[usize]) -> Vec<InstanceId> {
+        members.iter().map(|member| self.targets[*member].id).collect()
+    }
+}
+
+impl Look {
+    fn members(&self) -> Vec<usize> {
+        match self {
+            Self::Uncertain(batch, _) | Self::FindOffenders(batch) => batch.members.clone(),
+            Self::Offenders(offenders) => offenders.iter().map(|(member, _)| *member).collect(),
+        }
+    }
+}
