@@ -1,0 +1,676 @@
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+
+use super::*;
+use crate::instance::Facts;
+
+fn settings(scope: &str) -> Settings {
+    Settings::from_environment(
+        [("STOPINATOR_SCOPE", scope), ("STOPINATOR_REGIONS", "eu-west-1,us-east-1")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    )
+    .unwrap()
+}
+
+fn request(json: &str) -> Request {
+    Request::parse(json, &settings("tagged"), at("2026-11-21T09:00:00Z")).unwrap()
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn id(text: &str) -> InstanceId {
+    InstanceId::try_from(text).unwrap()
+}
+
+fn region(name: &str) -> Region {
+    Region::try_from(name.to_owned()).unwrap()
+}
+
+fn started(started_at: Option<Timestamp>) -> Launch {
+    Launch { started_at, ..Launch::default() }
+}
+
+/// Running since yesterday, tagged `true`, nothing in the way.
+fn plain() -> Instance {
+    Instance {
+        id: id("i-0123abcd"),
+        region: region("us-east-1"),
+        name: None,
+        state: State::Running,
+        tag: Some("true".into()),
+        launch: started(Some(at("2026-11-20T09:00:00Z"))),
+        hold: None,
+        last_stop: LastStop::Unknown,
+        facts: Facts::default(),
+    }
+}
+
+fn untagged() -> Instance {
+    Instance { tag: None, ..plain() }
+}
+
+fn decided(scope: &str, json: &str, instance: Instance) -> Decision {
+    let request = request(json);
+    let plan = plan(&settings(scope), &request, vec![instance], &request.regions);
+    assert_eq!(plan.entries.len(), 1);
+    plan.entries[0].decision
+}
+
+const STOP: &str = r#"{"action": "stop", "time": "2026-11-21T08:59:00Z"}"#;
+const SCHEDULE: &str = r#"{"action": "schedule", "time": "2026-11-21T08:59:00Z"}"#;
+const START: &str = r#"{"action": "start", "time": "2026-11-21T08:59:00Z"}"#;
+const ON_TIME: &str = "2026-11-21T08:59:00Z";
+const BEFORE: &str = "2026-11-21T08:58:59Z";
+
+#[test]
+fn a_due_instance_is_stopped_or_started() {
+    assert_eq!(decided("tagged", STOP, plain()), Decision::Act(Action::Stop));
+    let stopped = Instance { state: State::Stopped, ..plain() };
+    assert_eq!(decided("tagged", START, stopped), Decision::Act(Action::Start));
+    assert_eq!(decided("all", STOP, untagged()), Decision::Act(Action::Stop));
+}
+
+/// Each step of the ladder of reasons, with every later reason present as well: the first one wins.
+#[test]
+fn the_first_reason_wins() {
+    let mut instance = Instance {
+        tag: Some("false".into()),
+        state: State::Terminated,
+        facts: Facts {
+            operator_managed: true,
+            service_tag: true,
+            auto_scaling: true,
+            instance_store_root: true,
+            instance_store_data: true,
+            unstoppable_lifecycle: true,
+            spot: true,
+        },
+        hold: Some("until further notice".into()),
+        ..plain()
+    };
+    let expect = |instance: &Instance, reason| {
+        for (scope, action) in [("tagged", STOP), ("tagged", START), ("all", STOP), ("all", START)] {
+            assert_eq!(decided(scope, action, instance.clone()), Decision::Keep(reason), "{scope} {action}");
+        }
+    };
+    expect(&instance, Reason::OptedOut);
+    assert_eq!(decided("tagged", SCHEDULE, instance.clone()), Decision::Keep(Reason::OptedOut));
+    instance.tag = Some("on".into());
+    expect(&instance, Reason::Gone);
+    instance.state = State::Pending;
+    expect(&instance, Reason::ServiceManaged);
+    instance.facts.operator_managed = false;
+    expect(&instance, Reason::AsgMember);
+    instance.facts.auto_scaling = false;
+    expect(&instance, Reason::InstanceStoreRoot);
+    instance.facts.instance_store_root = false;
+    expect(&instance, Reason::CannotStop);
+    instance.facts.unstoppable_lifecycle = false;
+    (instance.state, instance.last_stop) = (State::Stopped, LastStop::Interrupted);
+    expect(&instance, Reason::SpotInterrupted);
+    assert_eq!(decided("tagged", SCHEDULE, instance.clone()), Decision::Keep(Reason::SpotInterrupted));
+    (instance.state, instance.last_stop) = (State::Pending, LastStop::Unknown);
+    expect(&instance, Reason::InvalidSchedule);
+    assert_eq!(decided("tagged", SCHEDULE, instance.clone()), Decision::Keep(Reason::InvalidSchedule));
+    instance.tag = Some("stop daily 18:00".into());
+    expect(&instance, Reason::OwnSchedule);
+    assert_eq!(decided("tagged", SCHEDULE, instance.clone()), Decision::Keep(Reason::InvalidHold));
+    instance.tag = Some("true".into());
+    assert_eq!(decided("tagged", SCHEDULE, instance.clone()), Decision::Keep(Reason::PlainTag));
+    expect(&instance, Reason::InvalidHold);
+    instance.hold = Some("until 2026-11-22".into());
+    expect(&instance, Reason::Held);
+    instance.hold = None;
+    expect(&instance, Reason::InTransition);
+    instance.state = State::Stopped;
+    assert_eq!(decided("tagged", STOP, instance.clone()), Decision::Keep(Reason::AlreadyStopped));
+    instance.state = State::Running;
+    assert_eq!(decided("tagged", START, instance), Decision::Keep(Reason::AlreadyRunning));
+}
+
+#[test]
+fn only_ec2_starts_what_ec2_interrupted() {
+    let spot = Facts { spot: true, ..Facts::default() };
+    let reason = StateReason { code: "Server.SpotInstanceShutdown".into(), message: "".into() };
+    let interrupted = |tag: &str| Instance {
+        tag: Some(tag.into()),
+        state: State::Stopped,
+        last_stop: LastStop::Interrupted,
+        facts: spot,
+        hold: Some("on until 2026-11-22".into()),
+        launch: Launch { stop_reason: Some(reason.clone().into()), ..Launch::default() },
+        ..plain()
+    };
+    for (tag, json) in [("true", START), ("true", STOP), ("00:00-24:00 enforced", SCHEDULE)] {
+        let plan = plan(&settings("tagged"), &request(json), [interrupted(tag)], &request(json).regions);
+        assert_eq!(plan.entries[0].decision, Decision::Keep(Reason::SpotInterrupted), "{tag}");
+        let detail = plan.entries[0].detail.as_deref();
+        assert_eq!(detail, Some("Server.SpotInstanceShutdown: only EC2 may start it again"));
+    }
+    // What was stopped by somebody, or is no Spot Instance, anybody may start.
+    for (facts, last_stop) in [(spot, LastStop::ByAws), (Facts::default(), LastStop::Interrupted)] {
+        let instance = Instance { facts, last_stop, hold: None, ..interrupted("09:00-24:00") };
+        assert_eq!(decided("tagged", SCHEDULE, instance), Decision::Act(Action::Start));
+    }
+}
+
+#[test]
+fn a_start_by_ec2_is_nobodys_hand() {
+    for (spot, last_stop, stops) in [
+        (true, LastStop::Interrupted, true),
+        (true, LastStop::Unknown, false),
+        (true, LastStop::ByAws, false),
+        (false, LastStop::Interrupted, false),
+    ] {
+        let facts = Facts { spot, ..Facts::default() };
+        let expected = if stops { Decision::Act(Action::Stop) } else { Decision::Keep(Reason::StartedByHand) };
+        // At night, after the schedule turned off; and after the stop rule's time.
+        let at_night = scheduled("05:00-08:00", State::Running, "2026-11-21T08:30:00Z", last_stop);
+        assert_eq!(decided("tagged", SCHEDULE, Instance { facts, ..at_night }), expected);
+        let plain = Instance { launch: started(Some(at(ON_TIME))), last_stop, facts, ..plain() };
+        assert_eq!(decided("tagged", STOP, plain), expected);
+    }
+}
+
+/// On a page each, and changed in between: the order of the pages decides nothing.
+#[test]
+fn listed_twice_and_not_alike_it_is_on_its_way() {
+    let running = plain();
+    for other in [
+        Instance { state: State::Stopped, ..plain() },
+        Instance { state: State::Stopping, ..plain() },
+        Instance { tag: Some("false".into()), ..plain() },
+        Instance { launch: started(Some(at(ON_TIME))), ..plain() },
+    ] {
+        for fleet in [[running.clone(), other.clone()], [other.clone(), running.clone()]] {
+            let plan = plan(&settings("tagged"), &request(STOP), fleet, &request(STOP).regions);
+            assert_eq!(plan.entries.len(), 1);
+            assert_eq!(plan.entries[0].decision, Decision::Keep(Reason::InTransition), "{other:?}");
+        }
+    }
+    let renamed = Instance { name: Some("web".into()), ..plain() };
+    let plan = plan(&settings("tagged"), &request(STOP), [plain(), renamed], &request(STOP).regions);
+    assert_eq!(plan.entries.len(), 1);
+    assert_eq!(plan.entries[0].decision, Decision::Act(Action::Stop));
+}
+
+#[test]
+fn what_only_protects_the_untagged() {
+    for facts in
+        [Facts { service_tag: true, ..Facts::default() }, Facts { instance_store_data: true, ..Facts::default() }]
+    {
+        let reason = if facts.service_tag { Reason::ServiceManaged } else { Reason::InstanceStoreData };
+        assert_eq!(decided("all", STOP, Instance { facts, ..untagged() }), Decision::Keep(reason));
+        assert_eq!(decided("all", STOP, Instance { facts, ..plain() }), Decision::Act(Action::Stop));
+    }
+}
+
+#[test]
+fn the_untagged_are_not_selected_but_by_stop_in_scope_all() {
+    for (scope, action) in [("tagged", STOP), ("tagged", START), ("all", START)] {
+        for state in [State::Running, State::Stopped, State::Terminated] {
+            let instance = Instance { state, ..untagged() };
+            assert_eq!(decided(scope, action, instance), Decision::Keep(Reason::NotSelected), "{scope} {action}");
+        }
+    }
+}
+
+#[test]
+fn every_state_that_is_neither_running_nor_stopped_is_left_alone() {
+    for (state, reason) in [
+        (State::Pending, Reason::InTransition),
+        (State::Stopping, Reason::InTransition),
+        (State::Unknown, Reason::InTransition),
+        (State::ShuttingDown, Reason::Gone),
+        (State::Terminated, Reason::Gone),
+    ] {
+        for action in [STOP, START] {
+            assert_eq!(decided("tagged", action, Instance { state, ..plain() }), Decision::Keep(reason));
+        }
+    }
+}
+
+#[test]
+fn a_start_by_hand_survives_a_repeated_stop_event() {
+    for (started, decision) in [
+        (Some(BEFORE), Decision::Act(Action::Stop)),
+        (Some(ON_TIME), Decision::Keep(Reason::StartedByHand)),
+        (Some("2026-11-21T08:59:30Z"), Decision::Keep(Reason::StartedByHand)),
+        (None, Decision::Act(Action::Stop)),
+    ] {
+        let instance = Instance { launch: super::tests::started(started.map(at)), ..plain() };
+        assert_eq!(decided("tagged", STOP, instance), decision, "{started:?}");
+    }
+}
+
+#[test]
+fn a_stop_by_hand_survives_a_repeated_start_event() {
+    for (stopped, decision) in [
+        (Some(BEFORE), Decision::Act(Action::Start)),
+        (Some(ON_TIME), Decision::Keep(Reason::StoppedByHand)),
+        (None, Decision::Act(Action::Start)),
+    ] {
+        let last_stop = stopped.map_or(LastStop::Unknown, |stopped| LastStop::BySomebody(Some(at(stopped))));
+        let instance = Instance { state: State::Stopped, last_stop, ..plain() };
+        assert_eq!(decided("tagged", START, instance), decision, "{stopped:?}");
+    }
+}
+
+#[test]
+fn a_stop_by_hand_without_a_date_is_known_by_the_start_before_it() {
+    for (started_at, last_stop, decision) in [
+        (ON_TIME, LastStop::BySomebody(None), Decision::Keep(Reason::StoppedByHand)),
+        (BEFORE, LastStop::BySomebody(None), Decision::Act(Action::Start)),
+        (ON_TIME, LastStop::BySomebody(Some(at(BEFORE))), Decision::Keep(Reason::StoppedByHand)),
+        (ON_TIME, LastStop::FailedStart, Decision::Act(Action::Start)),
+        (ON_TIME, LastStop::ByAws, Decision::Act(Action::Start)),
+        (ON_TIME, LastStop::Unknown, Decision::Act(Action::Start)),
+    ] {
+        let launch = started(Some(at(started_at)));
+        let instance = Instance { state: State::Stopped, launch, last_stop, ..plain() };
+        assert_eq!(decided("tagged", START, instance), decision, "{started_at} {last_stop:?}");
+    }
+}
+
+/// The stories of `docs/tag.md`: each row of its tables is one tick.
+#[test]
+fn what_happens_when() {
+    let page = include_str!("../../docs/tag.md");
+    let mut rows = 0;
+    for line in page.lines().filter(|line| line.starts_with('|') && line.matches('|').count() == 6) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [tag, hold, now, instance, decision] = cells[..] else { panic!("{line}") };
+        if tag == "tag" || tag.starts_with("---") {
+            continue;
+        }
+        let (tag, hold, decision) = (tag.trim_matches('`'), hold.trim_matches('`'), decision.trim_matches('`'));
+        let Tag::Schedule(schedule) = Tag::parse(tag) else { panic!("{tag}") };
+        let local = |text: &str| local(text, schedule.zone(&TimeZone::UTC));
+        let told = [
+            ("running since ", State::Running, LastStop::Unknown),
+            ("stopped by somebody at ", State::Stopped, LastStop::BySomebody(None)),
+            ("stopped by AWS, started at ", State::Stopped, LastStop::ByAws),
+            ("start failed, started at ", State::Stopped, LastStop::FailedStart),
+            ("interrupted by EC2, started at ", State::Stopped, LastStop::Interrupted),
+            ("started by EC2 after an interruption at ", State::Running, LastStop::Interrupted),
+            ("stopped, nobody knows when, started at ", State::Stopped, LastStop::Unknown),
+        ];
+        let (state, last_stop, since) = told
+            .into_iter()
+            .find_map(|(words, state, last_stop)| Some((state, last_stop, local(instance.strip_prefix(words)?))))
+            .unwrap_or_else(|| panic!("{instance}"));
+        let (last_stop, started_at) = match last_stop {
+            LastStop::BySomebody(_) => (LastStop::BySomebody(Some(since)), None),
+            other => (other, Some(since)),
+        };
+        let instance = Instance {
+            state,
+            last_stop,
+            tag: Some(tag.into()),
+            hold: (!hold.is_empty()).then(|| hold.into()),
+            launch: started(started_at),
+            facts: Facts { spot: last_stop == LastStop::Interrupted, ..Facts::default() },
+            ..plain()
+        };
+        let request = Request { instant: local(now), ..request(SCHEDULE) };
+        let plan = plan(&settings("tagged"), &request, [instance], &request.regions);
+        let decided = match plan.entries[0].decision {
+            Decision::Act(action) => action.as_str(),
+            Decision::Keep(reason) => reason.as_str(),
+        };
+        assert_eq!(decided, decision, "{line}");
+        rows += 1;
+    }
+    assert!(rows > 60, "{rows}");
+}
+
+/// What the entry of one scheduled instance says at an instant: decision, detail, and until when it is due and off.
+fn tick(settings: &Settings, now: &str, instance: Instance) -> (Decision, String, String, String) {
+    let request = Request { instant: at(now), ..request(SCHEDULE) };
+    let entry = plan(settings, &request, [instance], &request.regions).entries.remove(0);
+    let told = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+    (entry.decision, entry.detail.unwrap_or_default().into(), told(entry.due_until), told(entry.off_until))
+}
+
+fn scheduled(tag: &str, state: State, started_at: &str, last_stop: LastStop) -> Instance {
+    let reason = StateReason { code: "Client.VolumeLimitExceeded".into(), message: "".into() };
+    let launch = Launch { stop_reason: Some(reason.into()), ..started(Some(at(started_at))) };
+    Instance { tag: Some(tag.into()), state, launch, last_stop, ..plain() }
+}
+
+#[test]
+fn to_the_second() {
+    let by_hand = |text: &str| LastStop::BySomebody(Some(at(text)));
+    let (running, stopped) = (State::Running, State::Stopped);
+    let (start, stop) = (Decision::Act(Action::Start), Decision::Act(Action::Stop));
+    let keep = Decision::Keep;
+    let yesterday = "2026-11-20T00:00:00Z";
+    for (tag, now, state, started_at, last_stop, decision) in [
+        ("07:00-09:00", "2026-11-21T09:00:00Z", running, "2026-11-21T08:59:59Z", LastStop::Unknown, stop),
+        (
+            "07:00-09:00",
+            "2026-11-21T09:00:00Z",
+            running,
+            "2026-11-21T09:00:00Z",
+            LastStop::Unknown,
+            keep(Reason::StartedByHand),
+        ),
+        ("07:00-09:00", "2026-11-21T08:59:59Z", running, yesterday, LastStop::Unknown, keep(Reason::AlreadyRunning)),
+        ("07:00-09:00", "2026-11-21T08:00:00Z", stopped, yesterday, by_hand("2026-11-21T06:59:59Z"), start),
+        (
+            "07:00-09:00",
+            "2026-11-21T08:00:00Z",
+            stopped,
+            yesterday,
+            by_hand("2026-11-21T07:00:00Z"),
+            keep(Reason::StoppedByHand),
+        ),
+        ("07:00-09:00", "2026-11-21T07:59:59Z", stopped, yesterday, LastStop::FailedStart, start),
+        ("07:00-09:00", "2026-11-21T08:00:00Z", stopped, yesterday, LastStop::FailedStart, keep(Reason::Bounced)),
+        ("07:00-09:00", "2026-11-21T08:00:00Z", stopped, "2026-11-21T07:30:00Z", LastStop::ByAws, start),
+        ("07:00-09:00", "2026-11-21T07:59:59Z", stopped, yesterday, LastStop::Unknown, start),
+        (
+            "07:00-09:00",
+            "2026-11-21T08:00:00Z",
+            stopped,
+            yesterday,
+            LastStop::BySomebody(None),
+            keep(Reason::StopTimeUnknown),
+        ),
+        (
+            "07:00-09:00",
+            "2026-11-21T07:30:00Z",
+            stopped,
+            "2026-11-21T07:00:00Z",
+            LastStop::Unknown,
+            keep(Reason::StoppedByHand),
+        ),
+        ("07:00-09:00", "2026-11-21T07:30:00Z", stopped, "2026-11-21T06:59:59Z", LastStop::BySomebody(None), start),
+        ("07:00-09:00 enforced", "2026-11-21T08:00:00Z", stopped, yesterday, LastStop::FailedStart, start),
+        ("07:00-09:00 enforced", "2026-11-21T08:00:00Z", stopped, yesterday, LastStop::Unknown, start),
+    ] {
+        let instance = scheduled(tag, state, started_at, last_stop);
+        assert_eq!(tick(&settings("tagged"), now, instance).0, decision, "{tag} {now} {started_at} {last_stop:?}");
+    }
+    let unknown_start =
+        Instance { launch: started(None), ..scheduled("07:00-09:00", running, yesterday, LastStop::Unknown) };
+    let told = tick(&settings("tagged"), "2026-11-21T10:00:00Z", unknown_start);
+    assert_eq!(told.0, keep(Reason::StartedByHand));
+    assert_eq!(told.1, "EC2 does not tell when it started");
+}
+
+#[test]
+fn a_limit_for_hand_starts() {
+    let limited = Settings { hand_start_limit: Some(SignedDuration::from_hours(8)), ..settings("tagged") };
+    for (now, decision) in [
+        ("2026-11-21T17:59:59Z", Decision::Keep(Reason::StartedByHand)),
+        ("2026-11-21T18:00:00Z", Decision::Act(Action::Stop)),
+    ] {
+        let instance = scheduled("07:00-09:00", State::Running, "2026-11-21T10:00:00Z", LastStop::Unknown);
+        assert_eq!(tick(&limited, now, instance).0, decision, "{now}");
+    }
+    // What a moment started, no hand did, be it at its own time or when a hold ended.
+    let put_off = Some("until 2026-11-21 12:00");
+    let (stop, keep) = (Decision::Act(Action::Stop), Decision::Keep(Reason::StartedByHand));
+    for (moment, hold, started_at, decision) in [
+        ("start", None, "2026-11-21T09:59:59Z", stop),
+        ("start", None, "2026-11-21T10:00:00Z", keep),
+        ("start", None, "2026-11-21T10:59:59Z", keep),
+        ("start", None, "2026-11-21T11:00:00Z", stop),
+        ("start", put_off, "2026-11-21T10:30:00Z", stop),
+        ("start", put_off, "2026-11-21T12:00:00Z", keep),
+        ("start", put_off, "2026-11-21T12:59:59Z", keep),
+        ("start", put_off, "2026-11-21T13:00:00Z", stop),
+        ("stop", None, "2026-11-21T10:05:00Z", stop),
+    ] {
+        let tag = format!("07:00-09:00 + {moment} 10:00");
+        let instance = scheduled(&tag, State::Running, started_at, LastStop::Unknown);
+        let instance = Instance { hold: hold.map(Into::into), ..instance };
+        assert_eq!(tick(&limited, "2026-11-21T23:00:00Z", instance).0, decision, "{tag} {hold:?} {started_at}");
+    }
+}
+
+/// A shutdown from within may leave the date of an earlier stop.
+#[test]
+fn a_date_from_before_the_last_start_is_none() {
+    for (stopped, now, decision) in [
+        ("2026-11-20T18:00:00Z", "2026-11-21T12:00:00Z", Decision::Keep(Reason::StoppedByHand)),
+        ("2026-11-21T07:59:59Z", "2026-11-21T12:00:00Z", Decision::Keep(Reason::StoppedByHand)),
+        ("2026-11-20T18:00:00Z", "2026-11-22T07:00:00Z", Decision::Act(Action::Start)),
+        ("2026-11-21T07:59:59Z", "2026-11-22T09:00:00Z", Decision::Keep(Reason::StopTimeUnknown)),
+        ("2026-11-21T08:00:00Z", "2026-11-22T09:00:00Z", Decision::Act(Action::Start)),
+    ] {
+        let last_stop = LastStop::BySomebody(Some(at(stopped)));
+        let instance = scheduled("07:00-18:00", State::Stopped, "2026-11-21T08:00:00Z", last_stop);
+        assert_eq!(tick(&settings("tagged"), now, instance).0, decision, "{stopped} {now}");
+    }
+}
+
+#[test]
+fn the_limit_for_hand_starts_is_not_for_moments() {
+    let limited = Settings { hand_start_limit: Some(SignedDuration::from_hours(8)), ..settings("tagged") };
+    let hold = Some("until 2026-11-21 15:00".into());
+    let instance = scheduled("stop 18:00", State::Running, "2026-11-21T06:00:00Z", LastStop::Unknown);
+    let told = tick(&limited, "2026-11-21T15:05:00Z", Instance { hold, ..instance });
+    assert_eq!(told.0, Decision::Keep(Reason::StartedByHand));
+}
+
+#[test]
+fn what_a_tick_says() {
+    let settings = settings("tagged");
+    let by_hand = LastStop::BySomebody(Some(at("2026-11-21T08:00:00Z")));
+    for (tag, state, last_stop, says) in [
+        (
+            "05:00-06:00",
+            State::Running,
+            LastStop::Unknown,
+            "started at 2026-11-21T07:00:00Z, not before its schedule turned off at 2026-11-21T06:00:00Z",
+        ),
+        (
+            "06:00-11:00",
+            State::Stopped,
+            by_hand,
+            "stopped at 2026-11-21T08:00:00Z, not before its schedule turned on at 2026-11-21T06:00:00Z",
+        ),
+        (
+            "00:00-24:00",
+            State::Stopped,
+            by_hand,
+            "stopped at 2026-11-21T08:00:00Z, not before its schedule was on for ever",
+        ),
+        (
+            "06:00-11:00",
+            State::Stopped,
+            LastStop::Unknown,
+            "started at 2026-11-21T07:00:00Z, not before its schedule turned on at 2026-11-21T06:00:00Z, and stopped since",
+        ),
+        (
+            "07:30-11:00",
+            State::Stopped,
+            LastStop::Unknown,
+            "EC2 does not tell whether it was stopped before its schedule turned on at 2026-11-21T07:30:00Z",
+        ),
+        (
+            "06:00-11:00",
+            State::Stopped,
+            LastStop::FailedStart,
+            "Client.VolumeLimitExceeded: the last start fell back; start it by hand once the cause is mended",
+        ),
+        (
+            "stop 08:00",
+            State::Running,
+            LastStop::Unknown,
+            "its latest moment, 2026-11-21T08:00:00Z, has passed; the next is 2026-11-22T08:00:00Z",
+        ),
+        (
+            "stop 08:00 except 0001-01-01..2026-11-30",
+            State::Running,
+            LastStop::Unknown,
+            "its latest moment, 0000-12-31T08:00:00Z, has passed; the next is 2026-12-01T08:00:00Z",
+        ),
+        (
+            "stop 08:00 except 01-01..12-31",
+            State::Running,
+            LastStop::Unknown,
+            "it has had no moment; there is no next one",
+        ),
+    ] {
+        let instance = scheduled(tag, state, "2026-11-21T07:00:00Z", last_stop);
+        assert_eq!(tick(&settings, "2026-11-21T10:00:00Z", instance).1, says, "{tag}");
+    }
+}
+
+#[test]
+fn until_when_it_is_due_and_off() {
+    let settings = settings("tagged");
+    for (tag, hold, state, due_until, off_until) in [
+        ("07:00-09:00", None, State::Running, "2026-11-22T07:00:00Z", "2026-11-22T07:00:00Z"),
+        ("09:00-11:00", None, State::Stopped, "2026-11-21T11:00:00Z", ""),
+        ("stop 09:30", None, State::Running, "2026-11-21T10:30:00Z", "2026-11-22T09:30:00Z"),
+        ("07:00-09:00 + stop 10:15", None, State::Running, "2026-11-21T10:15:00Z", "2026-11-22T07:00:00Z"),
+        ("07:00-09:00", Some("on until 2026-11-21 12:00"), State::Stopped, "2026-11-21T12:00:00Z", ""),
+        (
+            "07:00-12:00",
+            Some("off until 2026-11-21 11:00"),
+            State::Running,
+            "2026-11-21T11:00:00Z",
+            "2026-11-21T11:00:00Z",
+        ),
+        // In force to the last second, and then an edge.
+        (
+            "07:00-09:00",
+            Some("on until 2026-11-21 10:00"),
+            State::Running,
+            "2026-11-22T07:00:00Z",
+            "2026-11-22T07:00:00Z",
+        ),
+    ] {
+        let last_stop = LastStop::BySomebody(Some(at("2026-11-21T06:00:00Z")));
+        let instance = scheduled(tag, state, "2026-11-20T07:00:00Z", last_stop);
+        let (decision, _, due, off) =
+            tick(&settings, "2026-11-21T10:00:00Z", Instance { hold: hold.map(Into::into), ..instance });
+        assert!(matches!(decision, Decision::Act(_)), "{tag} {hold:?}: {decision:?}");
+        assert_eq!((due.as_str(), off.as_str()), (due_until, off_until), "{tag} {hold:?}");
+    }
+}
+
+#[test]
+fn what_holds_do() {
+    let with =
+        |mode: &str, state| Instance { hold: Some(format!("{mode}until 2026-11-22 12:00").into()), state, ..plain() };
+    let (stop, start) = (Decision::Act(Action::Stop), Decision::Act(Action::Start));
+    let held = Decision::Keep(Reason::Held);
+    for (mode, on_stop, on_start) in [("", held, held), ("on ", held, start), ("off ", stop, held)] {
+        assert_eq!(decided("tagged", STOP, with(mode, State::Running)), on_stop, "{mode}");
+        assert_eq!(decided("tagged", START, with(mode, State::Stopped)), on_start, "{mode}");
+    }
+    for (mode, running, stopped) in [("", held, held), ("on ", held, start), ("off ", stop, held)] {
+        for (state, expected) in [(State::Running, running), (State::Stopped, stopped), (State::Pending, held)] {
+            let instance = Instance { tag: Some("stop 18:00".into()), ..with(mode, state) };
+            assert_eq!(decided("tagged", SCHEDULE, instance), expected, "{mode} {state:?}");
+        }
+    }
+}
+
+/// `2026-10-25 02:35`, or `2026-10-25 02:35 +01:00` where it exists twice.
+fn local(text: &str, zone: &TimeZone) -> Timestamp {
+    let (time, offset) = text.split_at("2026-10-25 02:35".len());
+    if offset.is_empty() {
+        let time: DateTime = time.parse().unwrap();
+        zone.to_ambiguous_timestamp(time).unambiguous().unwrap()
+    } else {
+        format!("{time}{}", offset.trim()).parse().unwrap()
+    }
+}
+
+#[test]
+fn ids_narrow_and_never_widen() {
+    let json = r#"{"action": "stop", "instance_ids": ["i-0000000a", "i-0000000b", "i-0000000c"]}"#;
+    let request = request(json);
+    let found = ["i-0000000a", "i-0000000b", "i-0000000d"].map(|text| Instance {
+        id: id(text),
+        tag: (text != "i-0000000b").then(|| "true".into()),
+        ..plain()
+    });
+    let decisions = |looked_in: &[Region]| -> Vec<(String, Decision)> {
+        let plan = plan(&settings("tagged"), &request, found.to_vec(), looked_in);
+        plan.entries.into_iter().map(|entry| (entry.id.to_string(), entry.decision)).collect()
+    };
+    let a = ("i-0000000a".to_owned(), Decision::Act(Action::Stop));
+    let b = ("i-0000000b".to_owned(), Decision::Keep(Reason::NotSelected));
+    let c = ("i-0000000c".to_owned(), Decision::Keep(Reason::Gone));
+    assert_eq!(decisions(&request.regions), [c, a.clone(), b.clone()]);
+    assert_eq!(decisions(&request.regions[..1]), [a, b], "it may live where nobody could look");
+}
+
+fn any_instance() -> impl Strategy<Value = Instance> {
+    let states = [
+        State::Pending,
+        State::Running,
+        State::Stopping,
+        State::Stopped,
+        State::ShuttingDown,
+        State::Terminated,
+        State::Unknown,
+    ];
+    let tags = [None, Some("true".into()), Some("false".into()), Some("on".into())];
+    let rare = || prop::bool::weighted(0.1);
+    (
+        (0_u32..40, prop::bool::ANY),
+        prop::sample::select(states.to_vec()),
+        prop::sample::select(tags.to_vec()),
+        (rare(), rare(), rare(), rare(), rare(), rare(), rare()),
+        prop::option::of(-100i64..100),
+    )
+        .prop_map(|((number, west), state, tag, facts, offset)| {
+            let when = offset.map(|seconds| at(ON_TIME) + jiff::SignedDuration::from_secs(seconds));
+            Instance {
+                id: id(&format!("i-{number:08x}")),
+                region: region(if west { "eu-west-1" } else { "us-east-1" }),
+                name: None,
+                state,
+                tag,
+                launch: started(when),
+                hold: None,
+                last_stop: LastStop::BySomebody(when),
+                facts: Facts {
+                    operator_managed: facts.0,
+                    service_tag: facts.1,
+                    auto_scaling: facts.2,
+                    instance_store_root: facts.3,
+                    instance_store_data: facts.4,
+                    unstoppable_lifecycle: facts.5,
+                    spot: facts.6,
+                },
+            }
+        })
+}
+
+proptest! {
+    /// Every instance once, in order, whatever the order they came in; the same plan each time.
+    #[test]
+    fn total_ordered_and_deterministic(
+        mut fleet in prop::collection::vec(any_instance(), 0..60),
+        all in prop::bool::ANY,
+        stop in prop::bool::ANY,
+    ) {
+        fleet.sort_by(|a, b| (&a.region, &a.id).cmp(&(&b.region, &b.id)));
+        fleet.dedup_by(|a, b| (&a.region, &a.id) == (&b.region, &b.id));
+        let settings = settings(if all { "all" } else { "tagged" });
+        let request = request(if stop { STOP } else { START });
+        let forward = plan(&settings, &request, fleet.clone(), &request.regions);
+        let mut reversed = fleet.clone();
+        reversed.reverse();
+        reversed.extend(fleet.clone());
+        prop_assert_eq!(&forward, &plan(&settings, &request, reversed, &request.regions));
+        let planned: Vec<_> = forward.entries.iter().map(|e| (e.region.clone().unwrap(), e.id)).collect();
+        let found: Vec<_> = fleet.iter().map(|i| (i.region.clone(), i.id)).collect();
+        prop_assert_eq!(planned, found);
+        let acted_on = forward.entries.iter().filter(|e| e.decision == Decision::Act(if stop { Action::Stop } else { Action::Start })).count();
+        prop_assert_eq!(forward.actions(), acted_on);
+    }
+}
