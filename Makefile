@@ -72,7 +72,7 @@ bench: tools ## Start, time and memory of the release build; times of plan and t
 # Exit code 3 tells of a mutant that keeps the tests from ending, which is no miss, but hides that there are misses too.
 mutants: .tools/cargo/mutants-$(CARGO_MUTANTS) ## Breaks the core on purpose: which faults do the tests miss? (long)
 	.tools/cargo/bin/cargo-mutants mutants --no-default-features --output target \
-		-f src/refusal.rs -f src/facts.rs -f 'src/executor/*.rs' -f src/arrival.rs -f src/pace.rs -f src/plan.rs -f 'src/schedule/*.rs' -f src/zone.rs -f src/meant.rs \
+		-f 'src/ec2/**/*.rs' -f 'src/plan/*.rs' -f src/report/verdict.rs -f 'src/schedule/*.rs' -f src/zone.rs -f src/meant.rs \
 		-- --lib || test $$? -eq 3
 	@test ! -s target/mutants.out/missed.txt
 

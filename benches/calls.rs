@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use stopinator::executor::{Executor, Step, Target};
-use stopinator::instance::{Action, InstanceId, Launch};
-use stopinator::refusal::{Cause, Refusal};
+use stopinator::action::Action;
+use stopinator::ec2::executor::{Executor, Step, Target};
+use stopinator::ec2::refusal::{Cause, Refusal};
+use stopinator::resource::{InstanceId, Launch};
 
 const INSTANCES: usize = 1000;
 /// Calls that halving may take to find one of them.

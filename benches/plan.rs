@@ -4,10 +4,11 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use stopinator::instance::{Facts, Instance, InstanceId, LastStop, Launch, Region, State};
+use stopinator::place::Region;
 use stopinator::plan::plan;
+use stopinator::resource::{Instance, InstanceId, LastStop, Launch, State};
 use stopinator::settings::Settings;
-use stopinator::trigger::Request;
+use stopinator::trigger;
 
 const INSTANCES: usize = 10_000;
 const ROUNDS: usize = 101;
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
     let environment = [("AWS_REGION".to_owned(), "ap-northeast-2".to_owned())];
     let settings = Settings::from_environment(environment).expect("settings");
     let now = "2026-11-21T09:00:00Z".parse().expect("a time");
-    let request = Request::parse(r#"{"action": "stop"}"#, &settings, now).expect("a request");
+    let request = trigger::parse(r#"{"action": "stop"}"#, &settings, now).expect("a request");
     let fleet = fleet(&settings.regions[0]);
     let mut times: Vec<Duration> = (0..ROUNDS)
         .map(|_| {
@@ -50,7 +51,8 @@ fn fleet(region: &Region) -> Vec<Instance> {
             launch: Launch { started_at: Some("2026-11-20T09:00:00Z".parse().expect("a time")), ..Launch::default() },
             hold: None,
             last_stop: LastStop::Unknown,
-            facts: Facts::default(),
+            started_by_aws: false,
+            forbids: None,
         }
     };
     (0..INSTANCES).map(instance).collect()

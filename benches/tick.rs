@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use stopinator::instance::{Facts, Instance, InstanceId, LastStop, Launch, Region, State};
+use stopinator::place::Region;
 use stopinator::plan::plan;
+use stopinator::resource::{Instance, InstanceId, LastStop, Launch, State};
 use stopinator::schedule::Tag;
 use stopinator::settings::Settings;
-use stopinator::trigger::Request;
+use stopinator::trigger;
 
 const INSTANCES: usize = 1000;
 const ROUNDS: usize = 101;
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
     let environment = [("AWS_REGION".to_owned(), "ap-northeast-2".to_owned())];
     let settings = Settings::from_environment(environment).expect("settings");
     let now = "2026-11-21T09:00:00Z".parse().expect("a time");
-    let request = Request::parse(r#"{"action": "schedule"}"#, &settings, now).expect("a request");
+    let request = trigger::parse(r#"{"action": "schedule"}"#, &settings, now).expect("a request");
     let fleet = fleet(&settings.regions[0], now);
     let tick = median(|| {
         let found = fleet.clone();
@@ -106,7 +107,8 @@ fn fleet(region: &Region, now: Timestamp) -> Vec<Instance> {
         hold: n.is_multiple_of(20).then(|| "until 2026-11-20 18:00".into()),
         launch: Launch { started_at: Some(now - hours(n % 50)), ..Launch::default() },
         last_stop: LastStop::BySomebody(Some(now - hours(n % 30))),
-        facts: Facts::default(),
+        started_by_aws: false,
+        forbids: None,
     };
     (0..INSTANCES).map(instance).collect()
 }

@@ -1,19 +1,18 @@
 //! One invocation: trigger in, report out.
 
-use std::fmt::Write;
 use std::time::Instant;
 
 use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
 
 use crate::aws::Clients;
-use crate::instance::{Outcome, Reason, RequestedAction};
-use crate::metrics;
-use crate::report::{RESPONSE_LIMIT_BYTES, Response, Row};
-use crate::run::{Run, run};
+use crate::report::metrics;
+use crate::report::response::{RESPONSE_LIMIT_BYTES, Response};
+use crate::report::verdict::Unfinished;
+use crate::run::run;
 use crate::settings::Settings;
 use crate::telemetry;
-use crate::trigger::{Request, TriggerError};
+use crate::trigger::{self, TriggerError};
 
 /// What lives as long as the process: settings and clients. Each invocation stands alone.
 #[derive(Debug)]
@@ -41,12 +40,10 @@ pub enum HandlerError {
     /// The trigger is not followed; nothing has been touched.
     #[error(transparent)]
     Trigger(#[from] TriggerError),
-    /// The breaker held; nothing has been touched.
-    #[error("too-many: {0}")]
-    TooMany(String),
-    /// Something is left that another try may finish; what was done is in the log.
-    #[error("unfinished: {0}")]
-    Unfinished(String),
+    /// Something is left that another try, or somebody, may finish; with the run in one line. What was done is in the
+    /// log.
+    #[error("{}", told(.0, .1))]
+    Unfinished(Unfinished, String),
 }
 
 impl Handler {
@@ -76,47 +73,28 @@ impl Handler {
         Invocation { trigger, request_id, now, deadline }: Invocation<'_>,
     ) -> Result<Response, HandlerError> {
         let began = Instant::now();
-        let request = Request::parse(trigger, &self.settings, now)?;
+        let request = trigger::parse(trigger, &self.settings, now)?;
         let time = deadline.duration_since(now).try_into().unwrap_or_default();
         // The clock's last digits: enough for pauses that keep step with nobody's.
         let seed = u64::from(now.subsec_nanosecond().unsigned_abs());
-        let run = run(&self.settings, &self.clients, &request, time, seed).await;
+        let report = run(&self.settings, &self.clients, &request, time, seed).await;
         let took = began.elapsed();
-        telemetry::log_run(&run.report, request_id, took);
-        telemetry::write_metrics(&metrics::document(&run.report, &self.settings.function_name, request_id, took, now));
-        self.verdict(&run)?;
-        Ok(Response::new(run.report, RESPONSE_LIMIT_BYTES))
+        telemetry::log_run(&report, request_id, took);
+        telemetry::write_metrics(&metrics::document(&report, &self.settings.function_name, request_id, took, now));
+        match report.verdict() {
+            Ok(()) => Ok(Response::new(report, RESPONSE_LIMIT_BYTES)),
+            Err(unfinished) => Err(HandlerError::Unfinished(unfinished, report.summary().to_string())),
+        }
     }
+}
 
-    fn verdict(&self, run: &Run) -> Result<(), HandlerError> {
-        let counts = run.report.counts();
-        let mut summary = format!("{} at {}: {counts}", run.report.action, run.report.time);
-        for unobserved in &run.unobserved {
-            // Writing to a String cannot fail.
-            let _ = write!(summary, "; {unobserved}");
-        }
-        if run.too_many {
-            let max = self.settings.max_actions.map_or(0, std::num::NonZero::get);
-            return Err(HandlerError::TooMany(format!(
-                "the plan has {} actions and STOPINATOR_MAX_ACTIONS is {max}, so none was taken; raise it if this is \
-                 meant; {summary}",
-                counts.planned
-            )));
-        }
-        let left = |row: &Row| matches!(row.outcome, Some(Outcome::Failed | Outcome::NotAttempted));
-        // Of a schedule the next tick is the retry, so an error is for when nothing went ahead.
-        let patient = run.report.action == RequestedAction::Schedule
-            && run.report.instances.iter().any(|row| row.planned.is_some() && !left(row));
-        let left = |row: &Row| !patient && left(row);
-        match run.report.instances.iter().find(|row| left(row)) {
-            Some(row) => {
-                let reason = row.reason.map_or("failed", Reason::as_str);
-                let detail = row.detail.as_deref().unwrap_or(reason);
-                Err(HandlerError::Unfinished(format!("{summary}; first: {}: {detail}", row.id)))
-            }
-            None if !run.unobserved.is_empty() => Err(HandlerError::Unfinished(summary)),
-            None => Ok(()),
-        }
+fn told(unfinished: &Unfinished, summary: &str) -> String {
+    match unfinished {
+        Unfinished::TooMany { planned, limit } => format!(
+            "too-many: the plan has {planned} actions and STOPINATOR_MAX_ACTIONS is {limit}, so none was taken; raise it \
+             if this is meant; {summary}"
+        ),
+        Unfinished::Left => format!("unfinished: {summary}"),
     }
 }
 
@@ -127,8 +105,8 @@ impl HandlerError {
         match self {
             Self::Trigger(TriggerError::Bad(_)) => "bad-trigger",
             Self::Trigger(TriggerError::Stale { .. }) => "stale-event",
-            Self::TooMany(_) => "too-many",
-            Self::Unfinished(_) => "unfinished",
+            Self::Unfinished(Unfinished::TooMany { .. }, _) => "too-many",
+            Self::Unfinished(Unfinished::Left, _) => "unfinished",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One run: observe, plan, execute, verify.
+//! One run: look, plan, carry out. What was planned is what is done; nothing is looked at again in between.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,89 +7,127 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::aws::{Clients, execute, observe, verify};
-use crate::executor::{Executor, Target};
-use crate::instance::{Action, Outcome, Reason, Region};
+use crate::action::{Action, Outcome};
+use crate::aws::clock::Clock;
+use crate::aws::{Clients, Ec2, execute, observe, verify};
+use crate::ec2::executor::{Executor, Settled, Target};
+use crate::place::Region;
 use crate::plan::plan;
-use crate::report::{Report, Row};
+use crate::reason::Reason;
+use crate::report::{Report, Row, Unobserved};
+use crate::request::Request;
 use crate::settings::Settings;
-use crate::trigger::Request;
 
 /// How many regions are looked at side by side: each holds one page in memory.
 const REGIONS_AT_ONCE: usize = 4;
 /// What is kept of the invocation's time for the report; of a short time a tenth.
 const FOR_THE_REPORT: Duration = Duration::from_secs(3);
 
-/// What a run leaves behind.
+/// How far a run has come, for whoever waits for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// A region was looked at, and so many instances were found there.
+    Looked(Region, usize),
+    /// A region could not be looked at.
+    Unobserved(Region),
+    /// So many actions in a region have been sent, or given up.
+    Sent(Region, Action, usize),
+    /// So many of those that EC2 accepted were looked at until they arrived, or until the time was over.
+    Verified(Region, Action, usize),
+}
+
+/// A request that is being carried out.
 #[derive(Debug)]
-pub struct Run {
-    /// What became of every instance found.
-    pub report: Report,
-    /// The regions that could not be observed. They cost only themselves.
-    pub unobserved: Vec<Unobserved>,
-    /// Whether the breaker held the plan back.
-    pub too_many: bool,
+pub struct Run<'a> {
+    settings: &'a Settings,
+    request: &'a Request,
+    clock: Clock,
+    ec2: BTreeMap<Region, Ec2>,
 }
 
-/// A region that could not be observed.
-#[derive(Debug, thiserror::Error)]
-#[error("{region} could not be observed: {why}")]
-pub struct Unobserved {
-    /// The region.
-    pub region: Region,
-    /// The call that failed, and what EC2 said.
-    pub why: String,
+/// Carries out a request within `time`, the report included; a dry one ends with the plan. `seed` spreads the pauses,
+/// and draws who is tried first.
+pub async fn run(settings: &Settings, clients: &Clients, request: &Request, time: Duration, seed: u64) -> Report {
+    let nobody = |_| ();
+    let run = Run::begin(settings, clients, request, time);
+    let mut report = run.look(&nobody).await;
+    run.carry_out(&mut report, seed, &nobody).await;
+    report
 }
 
-/// Carries out a request within `time`, the report included; a dry one ends with the plan. `seed` spreads the pauses.
-pub async fn run(settings: &Settings, clients: &Clients, request: &Request, time: Duration, seed: u64) -> Run {
-    let clock = clients.clock(time.saturating_sub(FOR_THE_REPORT.min(time / 10)));
-    let regions = clients.open(&request.regions, &clock);
-    // A region that does not answer must leave the others time to be acted on.
-    let look_until = clock.deadline() / 2;
-    let mut found_by_region = Vec::new();
-    let mut looked_in = Vec::new();
-    let mut unobserved = Vec::new();
-    let mut looks = stream::iter(&regions)
-        .map(async |(region, ec2)| {
-            (region, clock.before(look_until, observe::observe(ec2, region, settings, request)).await)
-        })
-        .buffer_unordered(REGIONS_AT_ONCE);
-    while let Some((region, found)) = looks.next().await {
-        let why = match found {
-            Some(Ok(found)) => {
-                found_by_region.push(found);
-                looked_in.push(region.clone());
-                continue;
-            }
-            Some(Err(error)) => error.to_string(),
-            None => "DescribeInstances: no answer in time".to_owned(),
-        };
-        unobserved.push(Unobserved { region: region.clone(), why });
+impl<'a> Run<'a> {
+    /// Begins a run that has to be over within `time`, the report included. No call is made yet.
+    #[must_use]
+    pub fn begin(settings: &'a Settings, clients: &Clients, request: &'a Request, time: Duration) -> Self {
+        let clock = clients.clock(time.saturating_sub(FOR_THE_REPORT.min(time / 10)));
+        let ec2 = clients.open(&request.regions, &clock);
+        Self { settings, request, clock, ec2 }
     }
-    unobserved.sort_by(|a, b| a.region.cmp(&b.region));
 
-    let plan = plan(settings, request, found_by_region.into_iter().flatten(), &looked_in);
-    let too_many = !request.dry_run && settings.max_actions.is_some_and(|max| plan.actions() > max.get());
-    let mut report = Report::new(request, plan);
-    if too_many {
-        for row in report.instances.iter_mut().filter(|row| row.planned.is_some()) {
-            row.settle(Outcome::NotAttempted, Some(Reason::TooMany), None);
+    /// Looks in every region, and plans: the report of which nothing has been done. `tell` hears of each region.
+    pub async fn look(&self, tell: &impl Fn(Progress)) -> Report {
+        // A region that does not answer must leave the others time to be acted on.
+        let until = self.clock.deadline() / 2;
+        let mut found_by_region = Vec::new();
+        let mut looked_in = Vec::new();
+        let mut unobserved = Vec::new();
+        let mut looks = stream::iter(&self.ec2)
+            .map(async |(region, ec2)| {
+                let look = observe::observe(ec2, region, self.settings, self.request);
+                (region, self.clock.before(until, look).await)
+            })
+            .buffer_unordered(REGIONS_AT_ONCE);
+        while let Some((region, found)) = looks.next().await {
+            let (call, why) = match found {
+                Some(Ok(found)) => {
+                    tell(Progress::Looked(region.clone(), found.len()));
+                    found_by_region.push(found);
+                    looked_in.push(region.clone());
+                    continue;
+                }
+                Some(Err(error)) => (error.call, error.said),
+                None => ("DescribeInstances", "no answer in time".to_owned()),
+            };
+            tell(Progress::Unobserved(region.clone()));
+            unobserved.push(Unobserved { region: region.clone(), call, why: why.into() });
         }
-    } else if !request.dry_run {
+        unobserved.sort_by(|a, b| a.region.cmp(&b.region));
+        let plan = plan(self.settings, self.request, found_by_region.into_iter().flatten(), &looked_in);
+        Report { unobserved, ..Report::new(self.request, plan) }
+    }
+
+    /// Does what the report of [`Run::look`] has planned, and notes what became of it; nothing in a dry run, and nothing
+    /// where the breaker holds.
+    pub async fn carry_out(&self, report: &mut Report, seed: u64, tell: &impl Fn(Progress)) {
+        if report.dry_run {
+            return;
+        }
+        let actions = report.counts().planned;
+        report.held_back_by = self.settings.max_actions.filter(|limit| actions > limit.get());
+        if report.held_back_by.is_some() {
+            for row in report.instances.iter_mut().filter(|row| row.planned().is_some()) {
+                row.settle(Outcome::NotAttempted, Some(Reason::TooMany), None);
+            }
+            return;
+        }
         let parts = planned(&mut report.instances).into_iter();
-        let parts = parts.filter_map(|((region, action), rows)| Some((regions.get(&region)?, action, rows)));
-        join_all(parts.map(async |(ec2, action, mut rows)| {
-            let targets = rows.iter().map(|row| target(row, request.instant)).collect();
-            let executor = Executor::new(action, targets, settings.hibernate, clock.deadline(), seed);
+        let parts = parts.filter_map(|((region, action), rows)| Some((self.ec2.get(&region)?, region, action, rows)));
+        join_all(parts.map(async |(ec2, region, action, mut rows)| {
+            let targets = rows.iter().map(|row| target(row, self.request.instant)).collect();
+            let executor = Executor::new(action, targets, self.settings.hibernate, self.clock.deadline(), seed);
             // On the heap: one of these for each region is much for a stack.
             let executor = Box::pin(execute::execute(ec2, action, executor)).await;
-            note(&mut rows, executor);
-            verify::verify(ec2, settings.verify, action, &mut rows).await;
+            let (targets, settled) = executor.into_settled();
+            tell(Progress::Sent(region.clone(), action, settled.len()));
+            let accepted = settled.iter().filter(|settled| settled.outcome == Outcome::Accepted);
+            let accepted: Vec<usize> = accepted.map(|settled| settled.target).collect();
+            let looked_at = accepted.len();
+            let arrived = verify::verify(ec2, self.settings.verify, action, &targets, accepted).await;
+            tell(Progress::Verified(region, action, looked_at));
+            note(&mut rows, &targets, settled.into_iter().chain(arrived));
         }))
         .await;
     }
-    Run { report, unobserved, too_many }
 }
 
 /// So long before an action is no longer due it is not sent any more: it takes time to arrive, and the instant decided
@@ -98,24 +136,24 @@ const BEFORE_AN_EDGE: SignedDuration = SignedDuration::from_secs(3);
 
 fn target(row: &Row, instant: Timestamp) -> Target {
     let left = |until: Timestamp| (until.duration_since(instant) - BEFORE_AN_EDGE).try_into().unwrap_or_default();
-    let due_until = row.due_until.map(left);
-    Target { id: row.id, launch: row.launch.clone(), due_until }
+    let due_until = row.entry.due_until.map(left);
+    Target { id: row.entry.id, launch: row.entry.launch.clone(), due_until }
 }
 
 /// The planned rows, by region and action: each part has clients, buckets and an executor of its own.
 fn planned(rows: &mut [Row]) -> BTreeMap<(Region, Action), Vec<&mut Row>> {
     let mut parts: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for row in rows {
-        if let (Some(region), Some(action)) = (&row.region, row.planned) {
-            parts.entry((region.clone(), action)).or_default().push(row);
+        if let (Some(region), Some(action)) = (row.entry.region.clone(), row.planned()) {
+            parts.entry((region, action)).or_default().push(row);
         }
     }
     parts
 }
 
-fn note(rows: &mut [&mut Row], executor: Executor) {
-    let (targets, settled) = executor.into_settled();
-    let mut by_id: BTreeMap<_, _> = rows.iter_mut().map(|row| (row.id, row)).collect();
+/// Notes what became of the rows; of several that are told of one, the last counts.
+fn note(rows: &mut [&mut Row], targets: &[Target], settled: impl Iterator<Item = Settled>) {
+    let mut by_id: BTreeMap<_, _> = rows.iter_mut().map(|row| (row.entry.id, row)).collect();
     for settled in settled {
         if let Some(row) = by_id.get_mut(&targets[settled.target].id) {
             row.settle(settled.outcome, settled.reason, settled.detail);

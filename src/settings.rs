@@ -8,7 +8,8 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
-use crate::instance::{Region, RequestedAction};
+use crate::action::RequestedAction;
+use crate::place::Region;
 use crate::zone::zone;
 
 /// Every variable that this function reads under its own prefix.

@@ -18,8 +18,9 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-use crate::executor::UNTRIED;
-use crate::instance::{Action, Outcome, Reason};
+use crate::action::{Action, Outcome};
+use crate::ec2::executor::UNTRIED;
+use crate::reason::Reason;
 use crate::report::{Report, Row};
 
 const METRICS: &str = "stopinator::metrics";
@@ -70,10 +71,10 @@ pub fn log_run(report: &Report, request_id: &str, took: Duration) {
         log_row(row, request_id);
     }
     for action in [Action::Stop, Action::Start] {
-        let refused = |row: &&Row| row.planned == Some(action) && row.reason == Some(Reason::NotPermitted);
+        let refused = |row: &&Row| row.planned() == Some(action) && row.reason() == Some(Reason::NotPermitted);
         let refused: Vec<&Row> = report.instances.iter().filter(refused).collect();
         // The text of one that EC2 spoke of.
-        let details = || refused.iter().filter_map(|row| row.detail.as_deref());
+        let details = || refused.iter().filter_map(|row| row.said.as_deref());
         if let Some(detail) = details().find(|detail| !detail.starts_with(UNTRIED)).or(details().next()) {
             tracing::error!(
                 requestId = request_id,
@@ -127,20 +128,20 @@ fn log_row(row: &Row, request_id: &str) {
         ($level:ident, $($message:tt)+) => {
             tracing::$level!(
                 requestId = request_id,
-                id = row.id.as_str(),
-                name = row.name.as_deref(),
-                region = row.region.as_ref().map(|region| region.as_str()),
+                id = row.entry.id.as_str(),
+                name = row.entry.name.as_deref(),
+                region = row.entry.region.as_ref().map(|region| region.as_str()),
                 decision = row.decision(),
                 outcome = row.outcome.map(Outcome::as_str),
-                reason = row.reason.map(|reason| reason.as_str()),
-                detail = row.detail.as_deref(),
+                reason = row.reason().map(|reason| reason.as_str()),
+                detail = row.detail().as_deref(),
                 $($message)+
             )
         };
     }
-    match (row.planned, row.outcome) {
+    match (row.planned(), row.outcome) {
         // Nobody else will tell the owner of the tag.
-        (None, _) if matches!(row.reason, Some(Reason::InvalidSchedule | Reason::InvalidHold)) => line!(warn, "kept"),
+        (None, _) if matches!(row.reason(), Some(Reason::InvalidSchedule | Reason::InvalidHold)) => line!(warn, "kept"),
         (None, _) => line!(debug, "kept"),
         (Some(action), None) => line!(info, "would {action}"),
         (Some(action), Some(outcome @ (Outcome::Accepted | Outcome::Confirmed))) => {

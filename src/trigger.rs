@@ -6,28 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
-use crate::instance::{InstanceId, Region, RequestedAction};
+use crate::action::RequestedAction;
+use crate::place::Region;
+use crate::request::Request;
+use crate::resource::InstanceId;
 use crate::settings::Settings;
 
 /// How far a trigger's time may lie in the future: room for clocks that differ.
 const MAX_AHEAD: SignedDuration = SignedDuration::from_mins(5);
-
-/// A parsed trigger.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// What to do with the instances that are due.
-    pub action: RequestedAction,
-    /// The trigger's own time; who started or stopped an instance at or after it, did so on purpose.
-    pub time: Timestamp,
-    /// The instant decided for, in whole seconds: the handler's clock, or the time that a dry run asks for.
-    pub instant: Timestamp,
-    /// Plan and report only: by the settings or by the command.
-    pub dry_run: bool,
-    /// Only these instances, where given; never empty.
-    pub instance_ids: Option<BTreeSet<InstanceId>>,
-    /// The regions to look in: sorted, each once, at least one.
-    pub regions: Vec<Region>,
-}
 
 /// A trigger that is not followed. Nothing has been touched.
 #[derive(Debug, thiserror::Error)]
@@ -92,26 +78,24 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Res
     T::deserialize(deserializer).map(Some)
 }
 
-impl Request {
-    /// Reads a trigger as JSON, at the instant `now`.
-    ///
-    /// # Errors
-    ///
-    /// [`TriggerError::Bad`] names the field that is wrong; [`TriggerError::Stale`] says by how much.
-    pub fn parse(json: &str, settings: &Settings, now: Timestamp) -> Result<Self, TriggerError> {
-        if !json.trim_start().starts_with('{') {
-            return Err(TriggerError::Bad(
-                "a trigger is a JSON object: a scheduled event, or a command such as {\"action\":\"stop\"}".into(),
-            ));
-        }
-        let kind: Kind = read(json)?;
-        let command = if kind.detail_type.is_some() || kind.source.is_some() {
-            read::<ScheduledEvent>(json)?.into_command(settings)?
-        } else {
-            read::<Command>(json)?
-        };
-        command.into_request(settings, now)
+/// Reads a trigger as JSON, at the instant `now`.
+///
+/// # Errors
+///
+/// [`TriggerError::Bad`] names the field that is wrong; [`TriggerError::Stale`] says by how much.
+pub fn parse(json: &str, settings: &Settings, now: Timestamp) -> Result<Request, TriggerError> {
+    if !json.trim_start().starts_with('{') {
+        return Err(TriggerError::Bad(
+            "a trigger is a JSON object: a scheduled event, or a command such as {\"action\":\"stop\"}".into(),
+        ));
     }
+    let kind: Kind = read(json)?;
+    let command = if kind.detail_type.is_some() || kind.source.is_some() {
+        read::<ScheduledEvent>(json)?.into_command(settings)?
+    } else {
+        read::<Command>(json)?
+    };
+    command.into_request(settings, now)
 }
 
 impl ScheduledEvent {
@@ -212,7 +196,7 @@ mod tests {
     }
 
     fn parse_with(settings: &Settings, json: &str) -> Result<Request, String> {
-        Request::parse(json, settings, NOW.parse().unwrap()).map_err(|error| error.to_string())
+        super::parse(json, settings, NOW.parse().unwrap()).map_err(|error| error.to_string())
     }
 
     fn parse(json: &str) -> Result<Request, String> {

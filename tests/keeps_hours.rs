@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use stopinator::instance::{Action, Facts, Instance, InstanceId, LastStop, Launch, Reason, State};
+use stopinator::action::Action;
 use stopinator::plan::{Decision, plan};
+use stopinator::reason::Reason;
+use stopinator::resource::{Instance, InstanceId, LastStop, Launch, State};
 use stopinator::schedule::{Hold, Schedule};
 use stopinator::settings::Settings;
-use stopinator::trigger::Request;
+use stopinator::trigger;
 
 use crate::support::ec2::{Machine, Room, Whims};
 use crate::support::{RULE_FIRED, Story, at, fleet, id};
@@ -294,7 +296,7 @@ fn live(
         while let Some((when, who, action)) = hands.next_if(|(when, ..)| *when <= tick) {
             fleet[*who].act(*action, *when);
         }
-        let request = Request::parse(r#"{"action": "schedule"}"#, settings, tick).expect("a tick");
+        let request = trigger::parse(r#"{"action": "schedule"}"#, settings, tick).expect("a tick");
         let plan = plan(settings, &request, fleet.iter().map(|one| one.instance.clone()), &request.regions);
         for (entry, simulated) in plan.entries.iter().zip(&mut fleet) {
             assert_eq!(entry.id, simulated.instance.id);
@@ -317,7 +319,8 @@ fn simulated(number: usize, (tag, hold): (&str, &str), settings: &Settings) -> I
         hold: (!hold.is_empty()).then(|| hold.into()),
         launch: Launch { started_at: Some(at("2026-09-30T00:00:00Z")), ..Launch::default() },
         last_stop: LastStop::Unknown,
-        facts: Facts::default(),
+        started_by_aws: false,
+        forbids: None,
     }
 }
 
@@ -414,14 +417,13 @@ fn a_moment_that_no_tick_came_for_has_passed() {
     let settings = in_one_region();
     let instance = simulated(1, ("stop daily 18:00", ""), &settings);
     let decide = |now: &str| {
-        let request = Request::parse(r#"{"action": "schedule"}"#, &settings, at(now)).unwrap();
+        let request = trigger::parse(r#"{"action": "schedule"}"#, &settings, at(now)).unwrap();
         plan(&settings, &request, [instance.clone()], &request.regions).entries.remove(0)
     };
     assert_eq!(decide("2026-10-10T18:59:59Z").decision, Decision::Act(Action::Stop));
     let missed = decide("2026-10-10T19:00:00Z");
-    assert_eq!(missed.decision, Decision::Keep(Reason::NotDue));
-    assert_eq!(
-        missed.detail.as_deref(),
-        Some("its latest moment, 2026-10-10T18:00:00Z, has passed; the next is 2026-10-11T18:00:00Z")
-    );
+    let Decision::Keep(why) = missed.decision else { panic!("{missed:?}") };
+    assert_eq!(why.reason(), Reason::NotDue);
+    let told = "its latest moment, 2026-10-10T18:00:00Z, has passed; the next is 2026-10-11T18:00:00Z";
+    assert_eq!(why.detail().as_deref(), Some(told));
 }

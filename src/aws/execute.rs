@@ -1,4 +1,4 @@
-//! The hand of [`batch`](crate::executor): sends, waits, answers back.
+//! The hand of [`batch`](crate::ec2::executor): sends, waits, answers back.
 
 use std::time::Duration;
 
@@ -6,10 +6,12 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 
-use super::{Ec2, chain, observe};
-use crate::executor::{Executor, Step};
-use crate::instance::{Action, InstanceId};
-use crate::refusal::Refusal;
+use super::clients::{Ec2, chain};
+use super::observe;
+use crate::action::Action;
+use crate::ec2::executor::{Executor, Step};
+use crate::ec2::refusal::Refusal;
+use crate::resource::InstanceId;
 
 /// The longest that one call may take.
 const CALL: Duration = Duration::from_secs(20);

@@ -8,16 +8,17 @@ use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{self, Filter, InstanceLifecycleType, InstanceStateName};
 use jiff::Timestamp;
 
-use super::{CallError, Ec2};
-use crate::arrival::Seen;
-use crate::facts;
-use crate::instance::{
-    self, Facts, Instance, InstanceId, Launch, Outcome, Pool, Reason, Region, RequestedAction, State, StateReason,
-};
-use crate::refusal::{Cause, Refusal};
+use super::clients::{CallError, Ec2};
+use crate::action::{Outcome, RequestedAction};
+use crate::ec2::arrival::Seen;
+use crate::ec2::facts::Told;
+use crate::ec2::refusal::{Cause, Refusal};
+use crate::place::Region;
+use crate::reason::{Reason, Why};
+use crate::request::Request;
+use crate::resource::{Instance, InstanceId, Launch, Pool, State, StateReason};
 use crate::schedule::Hold;
 use crate::settings::{Scope, Settings};
-use crate::trigger::Request;
 
 /// Instances a page: the most that EC2 gives.
 const INSTANCES_A_PAGE: i32 = 1000;
@@ -190,9 +191,9 @@ impl Found {
                 );
             }
         }
-        for (name, places) in &self.types {
+        for (_, places) in self.types.iter().filter(|(name, _)| !without_disks.contains(*name)) {
             for &place in places {
-                self.instances[place].facts.instance_store_data = !without_disks.contains(name);
+                self.instances[place].forbid(Why::InstanceStoreData);
             }
         }
         Ok(())
@@ -209,13 +210,6 @@ fn reduce(
     let mut name = None;
     let mut tag = None;
     let mut hold = None;
-    let mut facts = Facts {
-        operator_managed: described.operator().and_then(types::OperatorResponse::managed).unwrap_or(false),
-        instance_store_root: described.root_device_type() == Some(&types::DeviceType::InstanceStore),
-        spot: described.instance_lifecycle() == Some(&InstanceLifecycleType::Spot),
-        unstoppable_lifecycle: described.instance_lifecycle().is_some_and(|l| *l != InstanceLifecycleType::Spot),
-        ..Facts::default()
-    };
     for (key, value) in described.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default()))) {
         if key == &*settings.tag_key {
             tag = Some(value.into());
@@ -229,13 +223,21 @@ fn reduce(
         if key == "Name" {
             name = Some(value.into());
         }
-        facts.auto_scaling |= key == instance::AUTO_SCALING_TAG;
-        facts.service_tag |= instance::is_service_tag(key);
     }
     let state = state(described);
     let reason = described.state_reason().map(state_reason);
-    let last_stop = facts::last_stop(described.state_transition_reason().unwrap_or_default(), reason.as_ref());
-    Some(Instance {
+    let told = Told {
+        is_tagged: tag.is_some(),
+        operator_managed: described.operator().and_then(types::OperatorResponse::managed).unwrap_or(false),
+        instance_store_root: described.root_device_type() == Some(&types::DeviceType::InstanceStore),
+        lifecycle: described.instance_lifecycle().map(InstanceLifecycleType::as_str),
+        transition_reason: described.state_transition_reason().unwrap_or_default(),
+        reason: reason.as_ref(),
+    };
+    let (started_by_aws, last_stop) = (told.started_by_aws(state), told.last_stop());
+    let forbids = told.forbids(state, described.tags().iter().filter_map(types::Tag::key));
+    let hibernation = described.hibernation_options().and_then(types::HibernationOptions::configured);
+    let mut instance = Instance {
         id,
         region: region.clone(),
         name,
@@ -244,16 +246,18 @@ fn reduce(
         hold,
         launch: Launch {
             pool,
-            hibernation: described
-                .hibernation_options()
-                .and_then(types::HibernationOptions::configured)
-                .unwrap_or(false),
+            hibernation: hibernation.unwrap_or(false),
             started_at: started_at(described),
             stop_reason: reason.filter(|_| state == State::Stopped).map(Box::new),
         },
+        started_by_aws,
         last_stop,
-        facts,
-    })
+        forbids: None,
+    };
+    for why in forbids {
+        instance.forbid(why);
+    }
+    Some(instance)
 }
 
 fn state_reason(told: &types::StateReason) -> StateReason {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::Clock;
+use super::clause::Clock;
 use super::window::{DAY, instant, local};
 
 /// A hold. Its [`Display`](fmt::Display) is the canonical form.

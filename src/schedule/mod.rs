@@ -1,5 +1,6 @@
 //! What the value of an instance's tag means: plain, opted out, or a schedule and its edges.
 
+mod clause;
 mod dates;
 mod hold;
 mod parse;
@@ -7,18 +8,17 @@ mod window;
 
 use std::fmt;
 
-use jiff::civil::Weekday;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 
-use self::dates::{Days, Exceptions, day_name};
+use self::clause::Clause;
+use self::dates::Exceptions;
+use self::parse::Parts;
 use self::window::Timetable;
 
+pub use self::clause::{Edge, MOMENT};
 pub use self::hold::{Hold, HoldMode};
 pub use self::parse::ParseError;
-
-/// How long a moment acts. Ticks must come more often than that.
-pub const MOMENT: SignedDuration = SignedDuration::from_mins(60);
 
 /// The parsed value of the deployment's tag on one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,45 +44,48 @@ pub struct Schedule {
     enforced: bool,
 }
 
-/// One clause of a schedule. Times are minutes from midnight; an end may be 1440.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Clause {
-    /// On from `begin` to `end`; where that is not later, to the `end` of the next day.
-    Window { days: Days, begin: u16, end: u16 },
-    /// On over several days.
-    Span { from: (Weekday, u16), to: (Weekday, u16) },
-    /// Turns on or off, and lets go.
-    Moment { on: bool, days: Days, at: u16 },
-}
-
-/// An instant at which a schedule turns on or off. Of two at one instant the greater counts, by the order of the fields:
-/// in doubt a machine runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Edge {
-    /// The instant; [`Timestamp::MIN`] where the schedule was never otherwise.
-    pub at: Timestamp,
-    /// Whether it turns on.
-    pub on: bool,
-    /// The time that the instance's last start or stop is held against: `at`, but of a moment that a hold has put off
-    /// its own time. Since when a hold has been there nobody knows; what was started after the moment it did not mean.
-    pub from: Timestamp,
-    /// Whether it is a moment's, and counts for [`MOMENT`] only.
-    pub moment: bool,
-}
-
-impl Edge {
-    /// When it no longer counts, where that is known in advance.
+impl Tag {
+    /// Reads a tag's value, without regard to case and outer blanks.
     #[must_use]
-    pub fn over_at(&self) -> Option<Timestamp> {
-        self.moment.then(|| self.at.saturating_add(MOMENT).unwrap_or(Timestamp::MAX))
-    }
-
-    fn counts(&self, now: Timestamp) -> bool {
-        self.over_at().is_none_or(|over| now < over)
+    pub fn parse(value: &str) -> Self {
+        let word = value.trim();
+        let is = |known: &str| word.eq_ignore_ascii_case(known);
+        if word.is_empty() || is("true") || is("yes") {
+            Self::Plain
+        } else if is("false") || is("no") || is("never") || is("ignore") {
+            Self::OptedOut
+        } else {
+            parse::of_a_tag(word).and_then(Schedule::parse).map_or_else(Self::Invalid, Self::Schedule)
+        }
     }
 }
 
 impl Schedule {
+    /// Reads a schedule, as `docs/tag.md` describes it; of any length, since the canonical form may be longer than a tag.
+    ///
+    /// # Errors
+    ///
+    /// The first piece that does not fit, and what is expected there.
+    ///
+    /// ```
+    /// use jiff::tz::TimeZone;
+    /// use stopinator::schedule::Schedule;
+    ///
+    /// let hours = Schedule::parse("Mon-Fri 8:00-18:00 europe/berlin")?;
+    /// assert_eq!(hours.to_string(), "weekdays 08:00-18:00 Europe/Berlin");
+    /// let friday_noon = "2026-11-27T11:00:00Z".parse().unwrap();
+    /// let edge = hours.latest_edge(&TimeZone::UTC, friday_noon, None).unwrap();
+    /// assert_eq!((edge.on, edge.at.to_string()), (true, "2026-11-27T07:00:00Z".to_owned()));
+    ///
+    /// let error = Schedule::parse("weekdays 8-18h").unwrap_err();
+    /// assert_eq!(error.to_string(), "`8-18h`: a time range is written 08:00-18:00");
+    /// # Ok::<(), stopinator::schedule::ParseError>(())
+    /// ```
+    pub fn parse(value: &str) -> Result<Self, ParseError> {
+        let Parts { clauses, zone, exceptions, enforced } = parse::schedule(value)?;
+        Ok(Self { clauses, zone, exceptions, enforced })
+    }
+
     /// Whether it is applied again on every tick, against people as well.
     #[must_use]
     pub fn is_enforced(&self) -> bool {
@@ -142,29 +145,6 @@ impl fmt::Display for Schedule {
             write!(f, "{} {except}", if place == 0 { " except" } else { "" })?;
         }
         f.write_str(if self.enforced { " enforced" } else { "" })
-    }
-}
-
-impl fmt::Display for Clause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Window { days, begin, end } => write!(f, "{days} {}-{}", Clock(*begin), Clock(*end)),
-            Self::Span { from: (first, begin), to: (last, end) } => {
-                write!(f, "{} {} - {} {}", day_name(*first), Clock(*begin), day_name(*last), Clock(*end))
-            }
-            Self::Moment { on, days, at } => {
-                write!(f, "{} {days} {}", if *on { "start" } else { "stop" }, Clock(*at))
-            }
-        }
-    }
-}
-
-/// Minutes from midnight, as `HH:MM`.
-struct Clock(u16);
-
-impl fmt::Display for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02}:{:02}", self.0 / 60, self.0 % 60)
     }
 }
 

@@ -3,10 +3,10 @@
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 
+use super::clause::{Clause, Clock};
 use super::dates::{Days, Except, Exceptions, MonthDay, day_name};
 use super::hold::{Hold, HoldMode};
 use super::window::DAY;
-use super::{Clause, Clock, Schedule, Tag};
 use crate::meant::nearest;
 use crate::zone::{ZoneError, zone};
 
@@ -39,51 +39,37 @@ enum Token<'a> {
 }
 
 /// A value that may be a tag's.
-fn of_a_tag(value: &str) -> Result<&str, ParseError> {
+pub(super) fn of_a_tag(value: &str) -> Result<&str, ParseError> {
     if value.chars().nth(LONGEST).is_some() {
         return Err(error(value, format!("a tag's value has at most {LONGEST} characters")));
     }
     Ok(value)
 }
 
-impl Tag {
-    /// Reads a tag's value, without regard to case and outer blanks.
-    #[must_use]
-    pub fn parse(value: &str) -> Self {
-        let word = value.trim();
-        let is = |known: &str| word.eq_ignore_ascii_case(known);
-        if word.is_empty() || is("true") || is("yes") {
-            Self::Plain
-        } else if is("false") || is("no") || is("never") || is("ignore") {
-            Self::OptedOut
-        } else {
-            of_a_tag(word).and_then(Schedule::parse).map_or_else(Self::Invalid, Self::Schedule)
-        }
-    }
+/// What a schedule's value says.
+pub(super) struct Parts {
+    pub(super) clauses: Vec<Clause>,
+    pub(super) zone: Option<TimeZone>,
+    pub(super) exceptions: Exceptions,
+    pub(super) enforced: bool,
 }
 
-impl Schedule {
-    /// Reads a schedule, as `docs/tag.md` describes it; of any length, since the canonical form may be longer than a tag.
-    ///
-    /// # Errors
-    ///
-    /// The first piece that does not fit, and what is expected there.
-    pub fn parse(value: &str) -> Result<Self, ParseError> {
-        let mut parser = Parser::new(value);
-        parser.refuse_hold()?;
-        let mut clauses = vec![parser.clause()?];
-        while parser.eat(Token::Plus) {
-            clauses.push(parser.clause()?);
-        }
-        let zone = parser.zone()?;
-        if parser.token() == Some(Token::Plus) {
-            return Err(parser.error("the zone is that of the whole value, and stands after the last clause"));
-        }
-        let exceptions = if parser.eat_word("except") { parser.exceptions()? } else { Exceptions::default() };
-        let enforced = parser.eat_word("enforced");
-        parser.end("`+` joins clauses; after them come, in this order, a zone, `except` with dates, and `enforced`")?;
-        Ok(Self { clauses, zone, exceptions, enforced })
+/// Reads a schedule; see [`Schedule::parse`](super::Schedule::parse).
+pub(super) fn schedule(value: &str) -> Result<Parts, ParseError> {
+    let mut parser = Parser::new(value);
+    parser.refuse_hold()?;
+    let mut clauses = vec![parser.clause()?];
+    while parser.eat(Token::Plus) {
+        clauses.push(parser.clause()?);
     }
+    let zone = parser.zone()?;
+    if parser.token() == Some(Token::Plus) {
+        return Err(parser.error("the zone is that of the whole value, and stands after the last clause"));
+    }
+    let exceptions = if parser.eat_word("except") { parser.exceptions()? } else { Exceptions::default() };
+    let enforced = parser.eat_word("enforced");
+    parser.end("`+` joins clauses; after them come, in this order, a zone, `except` with dates, and `enforced`")?;
+    Ok(Parts { clauses, zone, exceptions, enforced })
 }
 
 impl Hold {

@@ -7,8 +7,8 @@ use jiff::civil::{Date, DateTime, Weekday};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
+use super::clause::{Clause, Edge};
 use super::dates::{Days, Exceptions, Way, walk};
-use super::{Clause, Edge};
 
 /// Minutes of a day.
 pub(super) const DAY: u16 = 24 * 60;

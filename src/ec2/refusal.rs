@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::instance::{InstanceId, Outcome, Pool, Reason};
+use crate::action::Outcome;
+use crate::reason::Reason;
+use crate::resource::{InstanceId, Pool};
 
 /// A call that was not carried out, or not for certain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -275,7 +277,7 @@ mod tests {
     fn each_code_is_classed_once() {
         let mut rows = 0;
         let mut seen = BTreeSet::new();
-        let table = include_str!("../docs/ec2-errors.md").split("| code |").nth(1).unwrap();
+        let table = include_str!("../../docs/ec2-errors.md").split("| code |").nth(1).unwrap();
         for row in table.lines().filter(|line| line.starts_with("| ") && !line.contains("with this text")) {
             let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
             let [code, text, becomes] = cells[..] else { panic!("{row}") };

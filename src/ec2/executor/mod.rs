@@ -18,9 +18,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::instance::{Action, InstanceId, Launch, Outcome, Pool, Reason, State};
-use crate::pace::{Buckets, Pause};
-use crate::refusal::{Cause, Refusal};
+use crate::action::{Action, Outcome};
+use crate::ec2::pace::{Buckets, Pause};
+use crate::ec2::refusal::{Cause, Refusal};
+use crate::reason::Reason;
+use crate::resource::{InstanceId, Launch, Pool, State};
 use batch::{Batch, Verdict};
 use capacity::{Full, Room};
 use doubt::Doubt;

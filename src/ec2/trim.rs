@@ -3,18 +3,9 @@
 //! An instance has some hundred XML elements and a dozen matter. Nine tenths of this function's processor time, and
 //! most of its memory, went into parsing the others (see `docs/building.md`).
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use aws_sdk_ec2::config::interceptors::BeforeDeserializationInterceptorContextMut;
-use aws_sdk_ec2::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_ec2::error::BoxError;
-use aws_smithy_types::body::SdkBody;
-use bytes::Bytes;
-use http_body::{Body, Frame};
 use memchr::memchr;
 
-/// The elements of an instance that [`observe`](super::observe) reads.
+/// The elements of an instance that `aws::observe` reads.
 const KEPT: [&[u8]; 13] = [
     b"hibernationOptions",
     b"instanceId",
@@ -34,51 +25,9 @@ const KEPT: [&[u8]; 13] = [
 const ELEMENT: usize = 6;
 const INSTANCES_SET: usize = 4;
 
-/// Trims every `DescribeInstances` answer; others pass as they are.
-#[derive(Debug)]
-pub(super) struct TrimInstances;
-
-impl Intercept for TrimInstances {
-    fn name(&self) -> &'static str {
-        "TrimInstances"
-    }
-
-    fn modify_before_deserialization(
-        &self,
-        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let response = context.response_mut();
-        let body = response.take_body();
-        *response.body_mut() = SdkBody::from_body_1_x(Trimmed { body, trimmer: Trimmer::default() });
-        Ok(())
-    }
-}
-
-struct Trimmed {
-    body: SdkBody,
-    trimmer: Trimmer,
-}
-
-impl Body for Trimmed {
-    type Data = Bytes;
-    type Error = <SdkBody as Body>::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let this = &mut *self;
-        Pin::new(&mut this.body)
-            .poll_frame(context)
-            .map_ok(|frame| frame.map_data(|data| this.trimmer.trim(&data).into()))
-    }
-}
-
 /// Reads XML tag by tag, wherever the chunks part it.
 #[derive(Debug, Default)]
-struct Trimmer {
+pub struct Trimmer {
     /// A tag of which the end has not come yet.
     begun: Vec<u8>,
     /// How many elements are open.
@@ -91,7 +40,8 @@ struct Trimmer {
 }
 
 impl Trimmer {
-    fn trim(&mut self, chunk: &[u8]) -> Vec<u8> {
+    /// What of the next part of the answer is to be parsed.
+    pub fn trim(&mut self, chunk: &[u8]) -> Vec<u8> {
         let mut kept = Vec::new();
         let joined;
         let mut rest = if self.begun.is_empty() {

@@ -2,8 +2,10 @@
 
 use jiff::Timestamp;
 
-use crate::facts::{advice, blames_ec2};
-use crate::instance::{Action, Launch, Outcome, Reason, State, StateReason};
+use crate::action::{Action, Outcome};
+use crate::ec2::facts::{advice, blames_ec2};
+use crate::reason::Reason;
+use crate::resource::{Launch, State, StateReason};
 
 /// What a look at an instance shows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Instances that travel in one call, and what EC2 has said of them so far.
 
-use crate::instance::{Outcome, Reason};
+use crate::action::Outcome;
+use crate::reason::Reason;
 
 /// What becomes of an instance, and why.
 pub(super) type Verdict = (Outcome, Reason);

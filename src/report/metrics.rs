@@ -11,8 +11,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::instance::{Action, Outcome, Reason};
-use crate::report::{Report, Row};
+use super::rows::{Report, Row};
+use crate::action::{Action, Outcome};
+use crate::reason::Reason;
 
 /// The namespace of all metrics. Their one dimension is `FunctionName`.
 pub const NAMESPACE: &str = "Stopinator";
@@ -25,9 +26,10 @@ const MOST_SAVED: SignedDuration = SignedDuration::from_hours(7 * 24);
 pub fn document(report: &Report, function: &str, request_id: &str, took: Duration, now: Timestamp) -> Value {
     let counts = report.counts();
     let arrived = |row: &&Row| matches!(row.outcome, Some(Outcome::Accepted | Outcome::Confirmed));
-    let acted = |action| report.instances.iter().filter(arrived).filter(move |row| row.planned == Some(action));
-    let bounced = report.instances.iter().filter(|row| row.planned.is_some() && row.reason == Some(Reason::Bounced));
-    let hours_of = |row: &Row| match row.off_until {
+    let acted = |action| report.instances.iter().filter(arrived).filter(move |row| row.planned() == Some(action));
+    let bounced =
+        report.instances.iter().filter(|row| row.planned().is_some() && row.reason() == Some(Reason::Bounced));
+    let hours_of = |row: &Row| match row.entry.off_until {
         Some(until) => until.duration_since(report.time).min(MOST_SAVED).as_secs_f64() / 3600.0,
         None => 0.0,
     };
@@ -72,7 +74,7 @@ pub fn document(report: &Report, function: &str, request_id: &str, took: Duratio
 
 fn reasons(report: &Report) -> BTreeMap<&'static str, usize> {
     let mut reasons = BTreeMap::new();
-    for reason in report.instances.iter().filter_map(|row| row.reason) {
+    for reason in report.instances.iter().filter_map(Row::reason) {
         *reasons.entry(reason.as_str()).or_default() += 1;
     }
     reasons
@@ -81,30 +83,37 @@ fn reasons(report: &Report) -> BTreeMap<&'static str, usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::instance::{InstanceId, Launch, RequestedAction};
+    use crate::action::RequestedAction;
+    use crate::plan::Decision;
+    use crate::reason::{FailedStart, Why};
+    use crate::testing::{self, report};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
     }
 
     fn row(planned: Option<Action>, outcome: Option<Outcome>, reason: Option<Reason>, off_until: Option<&str>) -> Row {
-        Row {
-            id: InstanceId::try_from("i-0123abcd").unwrap(),
-            name: None,
-            region: None,
-            launch: Launch::default(),
-            due_until: None,
-            off_until: off_until.map(at),
-            planned,
-            outcome,
-            reason,
-            detail: None,
+        let mut row = testing::row(1, planned, outcome);
+        row.entry.off_until = off_until.map(at);
+        if planned.is_some() {
+            row.reason = reason;
+        } else {
+            row.entry.decision = Decision::Keep(kept(reason));
+        }
+        row
+    }
+
+    fn kept(reason: Option<Reason>) -> Why {
+        match reason {
+            Some(Reason::Bounced) => Why::Bounced(FailedStart { told: "so".into(), advice: None }.into()),
+            Some(Reason::NotDue) => Why::NotDue(None, None),
+            other => panic!("{other:?}"),
         }
     }
 
     fn told(instances: Vec<Row>) -> Value {
         let time = at("2026-11-21T18:00:00Z");
-        let report = Report { action: RequestedAction::Schedule, time, dry_run: false, instances };
+        let report = Report { action: RequestedAction::Schedule, time, ..report(instances) };
         document(&report, "stopinator", "request-1", Duration::from_millis(1234), at("2026-11-21T18:00:00.25Z"))
     }
 

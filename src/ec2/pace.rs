@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::instance::Action;
+use crate::action::Action;
 
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(64);

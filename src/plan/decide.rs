@@ -1,0 +1,96 @@
+//! The ladder of reasons, and the stop rule and the start rule.
+
+use jiff::Timestamp;
+
+use super::by_schedule::by_schedule;
+use super::decision::Decided;
+use crate::action::{Action, RequestedAction};
+use crate::reason::{Mark, Why};
+use crate::request::Request;
+use crate::resource::{Instance, LastStop, State};
+use crate::schedule::{Hold, HoldMode, Tag};
+use crate::settings::{Scope, Settings};
+
+/// The first reason that holds wins; the order is part of the contract.
+pub(super) fn decide(settings: &Settings, request: &Request, instance: &Instance) -> Decided {
+    let tag = instance.tag.as_deref().map(Tag::parse);
+    if tag.is_none() && !(settings.scope == Scope::All && request.action == RequestedAction::Stop) {
+        return Why::NotSelected.into();
+    }
+    if tag == Some(Tag::OptedOut) {
+        return Why::OptedOut.into();
+    }
+    if matches!(instance.state, State::ShuttingDown | State::Terminated) {
+        return Why::Gone.into();
+    }
+    if let Some(why) = &instance.forbids {
+        return why.clone().into();
+    }
+    let schedule = match tag {
+        Some(Tag::Invalid(error)) => return Why::InvalidSchedule(error.into()).into(),
+        Some(Tag::Schedule(schedule)) => Some(schedule),
+        _ => None,
+    };
+    match (&schedule, request.action) {
+        (None, RequestedAction::Schedule) => return Why::PlainTag.into(),
+        (Some(_), RequestedAction::Stop | RequestedAction::Start) => return Why::OwnSchedule.into(),
+        _ => {}
+    }
+    let hold = match instance.hold.as_deref().map(Hold::parse).transpose() {
+        Err(error) => return Why::InvalidHold(error.into()).into(),
+        Ok(hold) => hold,
+    };
+    let zone = schedule.as_ref().map_or(&settings.time_zone, |schedule| schedule.zone(&settings.time_zone));
+    let hold_end = hold.as_ref().map(|hold| hold.end(zone));
+    if let (Some(hold), Some(end)) = (&hold, hold_end.filter(|end| request.instant < *end))
+        && let Some(decided) = held(request.action, instance.state, hold.mode(), end)
+    {
+        return decided;
+    }
+    match (request.action, &schedule) {
+        (RequestedAction::Schedule, Some(schedule)) => {
+            by_schedule(settings, request.instant, instance, schedule, hold_end)
+        }
+        (RequestedAction::Start, _) => by_start_rule(request.time, instance),
+        _ => by_stop_rule(request.time, instance),
+    }
+}
+
+/// What a hold that is in force decides; nothing where it leaves the rule its way.
+fn held(action: RequestedAction, state: State, mode: HoldMode, end: Timestamp) -> Option<Decided> {
+    use RequestedAction as Asked;
+    Some(match (action, mode, state) {
+        (Asked::Stop, HoldMode::Off, _) | (Asked::Start, HoldMode::On, _) => return None,
+        (Asked::Schedule, HoldMode::On, State::Stopped) => Decided::from(Action::Start).due_until(Some(end)),
+        (Asked::Schedule, HoldMode::Off, State::Running) => {
+            Decided::from(Action::Stop).due_until(Some(end)).off_until(Some(end))
+        }
+        _ => Why::Held(end).into(),
+    })
+}
+
+fn by_stop_rule(time: Timestamp, instance: &Instance) -> Decided {
+    match (instance.state, instance.launch.started_at) {
+        (State::Running, Some(started)) if started >= time && !instance.started_by_aws => {
+            Why::StartedByHand(started, Mark::Trigger(time)).into()
+        }
+        (State::Running, _) => Action::Stop.into(),
+        (State::Stopped, _) => Why::AlreadyStopped.into(),
+        _ => Why::InTransition.into(),
+    }
+}
+
+fn by_start_rule(time: Timestamp, instance: &Instance) -> Decided {
+    match (instance.state, &instance.last_stop, instance.launch.started_at) {
+        (State::Stopped, LastStop::BySomebody(Some(stopped)), _) if *stopped >= time => {
+            Why::StoppedByHand(*stopped, Mark::Trigger(time)).into()
+        }
+        // Not every stop by hand bears a date, but one that follows a later start came later still.
+        (State::Stopped, LastStop::BySomebody(_), Some(started)) if started >= time => {
+            Why::StoppedSince(started, Mark::Trigger(time)).into()
+        }
+        (State::Stopped, ..) => Action::Start.into(),
+        (State::Running, ..) => Why::AlreadyRunning.into(),
+        _ => Why::InTransition.into(),
+    }
+}

@@ -1,0 +1,191 @@
+//! Rows, sums, and what could not be looked at.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::action::{Action, Outcome, RequestedAction};
+use crate::place::Region;
+use crate::plan::{Decision, Entry, Plan};
+use crate::reason::Reason;
+use crate::request::Request;
+
+/// Plan plus outcomes, and what there is no plan for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What the run was asked to do.
+    pub action: RequestedAction,
+    /// The instant decided for, in whole seconds.
+    pub time: Timestamp,
+    /// Whether the run stopped after the plan.
+    pub dry_run: bool,
+    /// Every instance, in the plan's order.
+    pub instances: Vec<Row>,
+    /// The regions that could not be observed, in order. They cost only themselves.
+    pub unobserved: Vec<Unobserved>,
+    /// The limit of the breaker, where it held the plan back.
+    pub held_back_by: Option<NonZeroUsize>,
+}
+
+/// One instance in the report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// What was decided.
+    pub entry: Entry,
+    /// What became of a planned action; none in a dry run.
+    pub outcome: Option<Outcome>,
+    /// Why what was planned is not as planned.
+    pub reason: Option<Reason>,
+    /// What EC2 said of it.
+    pub said: Option<Box<str>>,
+}
+
+/// A region that could not be observed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{region} could not be observed: {call}: {why}")]
+pub struct Unobserved {
+    /// The region.
+    pub region: Region,
+    /// The call that failed, such as `DescribeInstances`.
+    pub call: &'static str,
+    /// What EC2 said, or what went wrong on the way.
+    pub why: Box<str>,
+}
+
+/// Sums over a report: `found` = `kept` + `planned`; `planned` = the five outcomes together, unless dry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counts {
+    /// All instances found, and all ids asked for.
+    pub found: usize,
+    /// Left alone.
+    pub kept: usize,
+    /// To be acted on.
+    pub planned: usize,
+    /// Seen stopped, or running.
+    pub confirmed: usize,
+    /// Taken by EC2, not seen to arrive.
+    pub accepted: usize,
+    /// Refused for good.
+    pub refused: usize,
+    /// Not done; another try may succeed.
+    pub failed: usize,
+    /// Not tried.
+    pub not_attempted: usize,
+}
+
+impl Report {
+    /// The report of a plan of which nothing has been done yet.
+    #[must_use]
+    pub fn new(request: &Request, plan: Plan) -> Self {
+        let row = |entry| Row { entry, outcome: None, reason: None, said: None };
+        Self {
+            action: request.action,
+            time: request.instant,
+            dry_run: request.dry_run,
+            instances: plan.entries.into_iter().map(row).collect(),
+            unobserved: Vec::new(),
+            held_back_by: None,
+        }
+    }
+
+    /// The sums over all instances.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts { found: self.instances.len(), ..Counts::default() };
+        for row in &self.instances {
+            *(if row.planned().is_some() { &mut counts.planned } else { &mut counts.kept }) += 1;
+            match row.outcome {
+                None => {}
+                Some(Outcome::Failed) => counts.failed += 1,
+                Some(Outcome::Refused) => counts.refused += 1,
+                Some(Outcome::NotAttempted) => counts.not_attempted += 1,
+                Some(Outcome::Accepted) => counts.accepted += 1,
+                Some(Outcome::Confirmed) => counts.confirmed += 1,
+            }
+        }
+        counts
+    }
+}
+
+impl Row {
+    /// Notes what became of the planned action.
+    pub fn settle(&mut self, outcome: Outcome, reason: Option<Reason>, said: Option<Box<str>>) {
+        (self.outcome, self.reason, self.said) = (Some(outcome), reason, said);
+    }
+
+    /// The planned action; none where the instance is kept.
+    #[must_use]
+    pub fn planned(&self) -> Option<Action> {
+        match self.entry.decision {
+            Decision::Act(action) => Some(action),
+            Decision::Keep(_) => None,
+        }
+    }
+
+    /// The decision as it stands in responses and logs: the action, or `keep`.
+    #[must_use]
+    pub fn decision(&self) -> &'static str {
+        self.planned().map_or("keep", Action::as_str)
+    }
+
+    /// Why it was kept, or is not as planned.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        match &self.entry.decision {
+            Decision::Act(_) => self.reason,
+            Decision::Keep(why) => Some(why.reason()),
+        }
+    }
+
+    /// More, where there is more to say.
+    #[must_use]
+    pub fn detail(&self) -> Option<Cow<'_, str>> {
+        match &self.entry.decision {
+            Decision::Act(_) => self.said.as_deref().map(Into::into),
+            Decision::Keep(why) => why.detail().map(Into::into),
+        }
+    }
+}
+
+impl fmt::Display for Counts {
+    /// One line for people, such as `7 found, 3 kept, 4 planned: 3 accepted, 1 failed`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} found, {} kept, {} planned", self.found, self.kept, self.planned)?;
+        let outcomes = [
+            (self.confirmed, "confirmed"),
+            (self.accepted, "accepted"),
+            (self.refused, "refused"),
+            (self.failed, "failed"),
+            (self.not_attempted, "not attempted"),
+        ];
+        let mut separator = ": ";
+        for (count, word) in outcomes.into_iter().filter(|(count, _)| *count > 0) {
+            write!(f, "{separator}{count} {word}")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{one_of_each, report, row};
+
+    #[test]
+    fn counts_add_up_and_read_as_a_line() {
+        let counts = one_of_each().counts();
+        assert_eq!(counts.found, counts.kept + counts.planned);
+        assert_eq!(
+            counts.planned,
+            counts.confirmed + counts.accepted + counts.refused + counts.failed + counts.not_attempted
+        );
+        assert_eq!(
+            counts.to_string(),
+            "7 found, 2 kept, 5 planned: 1 confirmed, 1 accepted, 1 refused, 1 failed, 1 not attempted"
+        );
+        assert_eq!(report(vec![row(1, None, None)]).counts().to_string(), "1 found, 1 kept, 0 planned");
+    }
+}

@@ -1,0 +1,26 @@
+//! What a run is asked for, whoever asks: an event, a command, or a person at a terminal.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::action::RequestedAction;
+use crate::place::Region;
+use crate::resource::InstanceId;
+
+/// What to do, for which instant, and how far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// What to do with the instances that are due.
+    pub action: RequestedAction,
+    /// The trigger's own time; who started or stopped an instance at or after it, did so on purpose.
+    pub time: Timestamp,
+    /// The instant decided for, in whole seconds: the handler's clock, or the time that a dry run asks for.
+    pub instant: Timestamp,
+    /// Plan and report only: by the settings or by the command.
+    pub dry_run: bool,
+    /// Only these instances, where given; never empty.
+    pub instance_ids: Option<BTreeSet<InstanceId>>,
+    /// The regions to look in: sorted, each once, at least one.
+    pub regions: Vec<Region>,
+}

@@ -1,0 +1,84 @@
+//! What the tests of several rooms build on: one builder for each thing.
+
+use jiff::Timestamp;
+
+use crate::action::{Action, Outcome, RequestedAction};
+use crate::place::Region;
+use crate::plan::{Decision, Entry};
+use crate::reason::{Reason, Why};
+use crate::report::{Report, Row};
+use crate::resource::{Instance, InstanceId, LastStop, Launch, State};
+
+pub(crate) fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+pub(crate) fn id(text: &str) -> InstanceId {
+    InstanceId::try_from(text).unwrap()
+}
+
+pub(crate) fn region(name: &str) -> Region {
+    Region::try_from(name.to_owned()).unwrap()
+}
+
+/// Running since yesterday, tagged `true`, nothing in the way.
+pub(crate) fn instance() -> Instance {
+    Instance {
+        id: id("i-0123abcd"),
+        region: region("us-east-1"),
+        name: None,
+        state: State::Running,
+        tag: Some("true".into()),
+        hold: None,
+        launch: Launch { started_at: Some(at("2026-11-20T09:00:00Z")), ..Launch::default() },
+        started_by_aws: false,
+        last_stop: LastStop::Unknown,
+        forbids: None,
+    }
+}
+
+/// A row of the report; one that nothing is planned for is opted out.
+pub(crate) fn row(number: u32, planned: Option<Action>, outcome: Option<Outcome>) -> Row {
+    let entry = Entry {
+        id: id(&format!("i-{number:08x}")),
+        name: None,
+        region: Some(region("ap-northeast-2")),
+        launch: Launch::default(),
+        decision: planned.map_or(Decision::Keep(Why::OptedOut), Decision::Act),
+        due_until: None,
+        off_until: None,
+    };
+    Row { entry, outcome, reason: None, said: None }
+}
+
+/// The report of a run of the stop rule.
+pub(crate) fn report(instances: Vec<Row>) -> Report {
+    Report {
+        action: RequestedAction::Stop,
+        time: at("2026-11-21T10:00:00Z"),
+        dry_run: false,
+        instances,
+        unobserved: Vec::new(),
+        held_back_by: None,
+    }
+}
+
+/// A report with a row for each outcome, and two that are kept.
+pub(crate) fn one_of_each() -> Report {
+    let stop = Some(Action::Stop);
+    let mut web = row(1, stop, None);
+    web.entry.name = Some("web".into());
+    web.settle(Outcome::Failed, Some(Reason::Ec2Error), Some("InternalError: try again".into()));
+    let mut gone = row(2, None, None);
+    gone.entry.region = None;
+    gone.entry.decision = Decision::Keep(Why::Gone);
+    report(vec![
+        gone,
+        web,
+        row(3, stop, Some(Outcome::Accepted)),
+        row(4, stop, Some(Outcome::Confirmed)),
+        row(5, stop, Some(Outcome::Refused)),
+        row(6, stop, Some(Outcome::NotAttempted)),
+        row(7, None, None),
+    ])
+}
