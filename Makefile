@@ -76,11 +76,13 @@ mutants: .tools/cargo/mutants-$(CARGO_MUTANTS) ## Breaks the core on purpose: wh
 		-- --lib || test $$? -eq 3
 	@test ! -s target/mutants.out/missed.txt
 
-fuzz: .tools/cargo/fuzz-$(CARGO_FUZZ) ## Any tag at any instant, for ten minutes; needs a nightly toolchain
+fuzz: .tools/cargo/fuzz-$(CARGO_FUZZ) ## Any tag at any instant, any answer of EC2, ten minutes each; needs a nightly toolchain
 	@cargo +nightly --version >/dev/null 2>&1 || { echo "A nightly compiler is missing: rustup toolchain install nightly" >&2; exit 1; }
-	@mkdir -p fuzz/corpus/tag
+	@mkdir -p fuzz/corpus/tag fuzz/corpus/trim
 	PATH="$(CURDIR)/.tools/cargo/bin:$$PATH" cargo +nightly fuzz run tag --target-dir target/fuzz -- \
 		-max_total_time=$(FUZZ_SECONDS) -timeout=5 -max_len=400 -dict=fuzz/tag.dict -print_final_stats=1
+	PATH="$(CURDIR)/.tools/cargo/bin:$$PATH" cargo +nightly fuzz run trim --target-dir target/fuzz -- \
+		-max_total_time=$(FUZZ_SECONDS) -timeout=5 -max_len=4000 -dict=fuzz/trim.dict -print_final_stats=1
 
 aws-facts: tools ## Opt-in, on a real account: records what EC2 tells of stops and starts (it asks first)
 	$(PYTHON) scripts/aws_facts.py

@@ -1,6 +1,6 @@
 //! Every instance that the request may be about is found, over pages, reservations and regions, and nothing else.
 
-use crate::support::ec2::Machine;
+use crate::support::ec2::{Machine, Whims};
 use crate::support::{RULE_FIRED, START, fleet, id};
 
 fn found(story: &crate::support::Story) -> u64 {
@@ -135,4 +135,21 @@ fn scope_all_stops_nothing_where_instance_types_cannot_be_learned() {
         .on(RULE_FIRED);
     assert!(story.touched_nothing());
     assert!(story.error().1.contains("ap-northeast-2 could not be observed: DescribeInstanceTypes"));
+}
+
+/// Half an answer, or a walk that leads in a circle, is a region of which nothing is known: nothing there is touched.
+#[test]
+fn half_of_a_fleet_is_no_fleet() {
+    let machines = || (0..6).map(|n| Machine::running(id(n)).due());
+    for (whims, says) in [
+        (Whims { cuts_answers: true, ..Whims::default() }, "the answer ended in the middle"),
+        (Whims { repeats_its_token: true, ..Whims::default() }, "the token of a page came again"),
+    ] {
+        let story = fleet(machines()).where_ec2_has(whims).on(RULE_FIRED);
+        let (code, message) = story.error();
+        assert_eq!(code, "unfinished");
+        assert!(message.contains("ap-northeast-2 could not be observed: DescribeInstances: "), "{message}");
+        assert!(message.contains(says) && message.contains("0 found"), "{message}");
+        assert!(story.touched_nothing());
+    }
 }

@@ -67,9 +67,9 @@ fn whims() -> impl Strategy<Value = Whims> {
                 Room { placement_group: Some("cluster"), ..Room::of("t3.micro", "ap-northeast-2a", group) },
             ],
             forbidden: forbidden.into_iter().map(id).collect(),
-            silent: None,
             half_done,
             throttled,
+            ..Whims::default()
         },
     )
 }

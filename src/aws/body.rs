@@ -28,6 +28,10 @@ impl Intercept for TrimInstances {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let response = context.response_mut();
+        // What went wrong, the SDK reads as it is.
+        if !response.status().is_success() {
+            return Ok(());
+        }
         let body = response.take_body();
         *response.body_mut() = SdkBody::from_body_1_x(Trimmed { body, trimmer: Trimmer::default() });
         Ok(())
@@ -48,8 +52,9 @@ impl Body for Trimmed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = &mut *self;
-        Pin::new(&mut this.body)
-            .poll_frame(context)
-            .map_ok(|frame| frame.map_data(|data| this.trimmer.trim(&data).into()))
+        Pin::new(&mut this.body).poll_frame(context).map(|frame| match frame {
+            Some(frame) => Some(frame.map(|frame| frame.map_data(|data| this.trimmer.trim(&data).into()))),
+            None => this.trimmer.end().err().map(|cut| Err(cut.into())),
+        })
     }
 }

@@ -109,9 +109,9 @@ pub struct CallError {
     pub call: &'static str,
     /// EC2's code and message, or what went wrong on the way.
     pub said: String,
-    /// The SDK's error.
+    /// The SDK's error, where it was the SDK's.
     #[source]
-    pub source: Box<dyn Error + Send + Sync>,
+    pub source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl CallError {
@@ -124,7 +124,11 @@ impl CallError {
             (Some(code), None) => code.to_owned(),
             (None, _) => chain(&error),
         };
-        Self { call, said, source: error.into() }
+        Self { call, said, source: Some(error.into()) }
+    }
+
+    pub(super) fn repeated_token(call: &'static str) -> Self {
+        Self { call, said: "the token of a page came again".to_owned(), source: None }
     }
 }
 

@@ -46,11 +46,14 @@ pub async fn observe(
     let mut found = Found::default();
     for filters in selections(settings, request) {
         let request = ec2.client.describe_instances().set_filters(Some(filters)).max_results(INSTANCES_A_PAGE);
-        let mut pages = request.into_paginator().send();
+        // The SDK would end the walk at a token that comes again, and half a fleet would look like a whole one.
+        let mut pages = request.into_paginator().stop_on_duplicate_token(false).send();
+        let mut tokens = Tokens::of("DescribeInstances");
         loop {
             ec2.to_describe().await;
             let Some(page) = pages.next().await else { break };
             let page = page.map_err(|error| CallError::new("DescribeInstances", error))?;
+            tokens.take(page.next_token())?;
             let reservations = page.reservations.unwrap_or_default();
             for instance in reservations.into_iter().flat_map(|reservation| reservation.instances.unwrap_or_default()) {
                 found.add(&instance, region, settings);
@@ -129,6 +132,23 @@ fn escaped(text: &str) -> String {
     text.chars().flat_map(|c| matches!(c, '*' | '?' | '\\').then_some('\\').into_iter().chain([c])).collect()
 }
 
+/// The tokens of the pages of one walk. One that comes again would lead in a circle.
+struct Tokens {
+    call: &'static str,
+    seen: BTreeSet<String>,
+}
+
+impl Tokens {
+    fn of(call: &'static str) -> Self {
+        Self { call, seen: BTreeSet::new() }
+    }
+
+    fn take(&mut self, token: Option<&str>) -> Result<(), CallError> {
+        let again = token.is_some_and(|token| !token.is_empty() && !self.seen.insert(token.to_owned()));
+        if again { Err(CallError::repeated_token(self.call)) } else { Ok(()) }
+    }
+}
+
 #[derive(Default)]
 struct Found {
     instances: Vec<Instance>,
@@ -140,7 +160,8 @@ struct Found {
 impl Found {
     fn add(&mut self, described: &types::Instance, region: &Region, settings: &Settings) {
         let Some(instance) = reduce(described, region, settings, self.pool(described)) else {
-            tracing::warn!(id = described.instance_id, region = region.as_str(), "skipped: not an instance id");
+            let id: Option<String> = described.instance_id().map(|id| id.chars().take(40).collect());
+            tracing::warn!(id, region = region.as_str(), "skipped: not an instance id");
             return;
         };
         if instance.tag.is_none() {
@@ -180,9 +201,12 @@ impl Found {
                 .filters(filter("instance-type", some.iter().copied()))
                 .max_results(TYPES_A_PAGE)
                 .into_paginator()
+                .stop_on_duplicate_token(false)
                 .send();
+            let mut tokens = Tokens::of("DescribeInstanceTypes");
             while let Some(page) = pages.next().await {
                 let page = page.map_err(|error| CallError::new("DescribeInstanceTypes", error))?;
+                tokens.take(page.next_token())?;
                 let described = page.instance_types.unwrap_or_default().into_iter();
                 without_disks.extend(
                     described

@@ -120,6 +120,14 @@ mod tests {
     }
 
     #[test]
+    fn the_start_that_was_known_is_no_new_one() {
+        let same = Seen { started_at: "2026-11-21T08:00:00Z".parse().ok(), ..seen(State::Stopped, None) };
+        assert_eq!(judged(Action::Start, None, &same, false), (Outcome::Accepted, Some(Reason::StillStarting)));
+        let runs = Seen { state: State::Running, ..same };
+        assert_eq!(judged(Action::Stop, None, &runs, false), (Outcome::Accepted, Some(Reason::StillStopping)));
+    }
+
+    #[test]
     fn of_an_unknown_start_nobody_says_that_it_is_new() {
         let unknown = Launch::default();
         let running = Seen { started_at: "2026-11-21T09:00:00Z".parse().ok(), ..seen(State::Running, None) };

@@ -99,13 +99,53 @@ impl Told<'_> {
 /// How the codes of Spot interruptions begin.
 const SPOT_CODES: &str = "Server.SpotInstance";
 
-/// Whether a tag key says that other machinery owns the instance: EMR, EC2 Fleet, Spot Fleet, EKS, Karpenter
-/// or a Kubernetes cluster.
+/// Whether a tag key says that other machinery owns the instance.
 fn is_service_tag(key: &str) -> bool {
-    const PREFIXES: [&str; 6] =
-        ["aws:elasticmapreduce:", "aws:ec2spot:", "aws:eks:", "eks:", "karpenter.sh/", "kubernetes.io/cluster/"];
-    key == "aws:ec2:fleet-id" || PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+    SERVICE_TAGS.iter().any(|(tag, ..)| match tag.strip_suffix('*') {
+        Some(prefix) => key.starts_with(prefix),
+        None => key == *tag,
+    })
 }
+
+/// The tag keys of other machinery, `*` for any end; whose they are; and where that is documented.
+const SERVICE_TAGS: [(&str, &str, &str); 16] = [
+    ("aws:elasticmapreduce:*", "EMR", "https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-plan-tags.html"),
+    ("aws:ec2:fleet-id", "EC2 Fleet", "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-fleet.html"),
+    ("aws:ec2spot:*", "Spot Fleet", "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-fleet.html"),
+    ("aws:eks:*", "EKS", "https://docs.aws.amazon.com/eks/latest/userguide/eks-using-tags.html"),
+    ("eks:*", "EKS", "https://docs.aws.amazon.com/eks/latest/userguide/eks-using-tags.html"),
+    ("karpenter.sh/*", "Karpenter", "https://karpenter.sh/docs/concepts/nodeclasses/"),
+    ("kubernetes.io/cluster/*", "Kubernetes", "https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html"),
+    ("KubernetesCluster", "kOps", "https://kops.sigs.k8s.io/labels/"),
+    ("k8s.io/role/*", "kOps", "https://kops.sigs.k8s.io/labels/"),
+    ("kops.k8s.io/*", "kOps", "https://kops.sigs.k8s.io/labels/"),
+    (
+        "aws:pcs:*",
+        "Parallel Computing Service",
+        "https://docs.aws.amazon.com/pcs/latest/userguide/working-with_cng.html",
+    ),
+    (
+        "parallelcluster:*",
+        "ParallelCluster",
+        "https://docs.aws.amazon.com/parallelcluster/latest/ug/resources-tagging.html",
+    ),
+    ("AWSRDSCustom", "RDS Custom", "https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/custom-setup-orcl.html"),
+    (
+        "AWSApplicationMigrationServiceManaged",
+        "Application Migration Service",
+        "https://docs.aws.amazon.com/mgn/latest/ug/using-service-linked-roles.html",
+    ),
+    (
+        "AWSElasticDisasterRecoveryManaged",
+        "Elastic Disaster Recovery",
+        "https://docs.aws.amazon.com/drs/latest/userguide/using-service-linked-roles.html",
+    ),
+    (
+        "Ec2ImageBuilderArn",
+        "EC2 Image Builder",
+        "https://docs.aws.amazon.com/imagebuilder/latest/APIReference/API_CreateInfrastructureConfiguration.html",
+    ),
+];
 
 /// The code that tells why an instance is in its state, wherever it stands.
 fn code<'a>(transition_reason: &'a str, reason: Option<&'a StateReason>) -> Option<&'a str> {
@@ -335,6 +375,16 @@ mod tests {
             "eks:cluster-name",
             "karpenter.sh/nodepool",
             "kubernetes.io/cluster/blue",
+            "KubernetesCluster",
+            "k8s.io/role/master",
+            "kops.k8s.io/instancegroup",
+            "aws:pcs:cluster-id",
+            "aws:pcs:compute-node-group-id",
+            "parallelcluster:cluster-name",
+            "AWSRDSCustom",
+            "AWSApplicationMigrationServiceManaged",
+            "AWSElasticDisasterRecoveryManaged",
+            "Ec2ImageBuilderArn",
         ] {
             assert!(is_service_tag(theirs), "{theirs}");
         }
@@ -344,6 +394,12 @@ mod tests {
             "aws:ec2launchtemplate:id",
             "aws:ec2:fleet-id-2",
             "weeks:",
+            "kubernetescluster",
+            "my:KubernetesCluster",
+            "parallelcluster",
+            "awsrdscustom",
+            "AWSRDSCustom2",
+            "CreatedBy",
             "aws:autoscaling:groupName",
         ] {
             assert!(!is_service_tag(ours), "{ours}");

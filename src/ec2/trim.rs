@@ -3,7 +3,7 @@
 //! An instance has some hundred XML elements and a dozen matter. Nine tenths of this function's processor time, and
 //! most of its memory, went into parsing the others (see `docs/building.md`).
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 /// The elements of an instance that `aws::observe` reads.
 const KEPT: [&[u8]; 13] = [
@@ -25,18 +25,32 @@ const KEPT: [&[u8]; 13] = [
 const ELEMENT: usize = 6;
 const INSTANCES_SET: usize = 4;
 
-/// Reads XML tag by tag, wherever the chunks part it.
+/// An answer that ended before its end: what is missing may be instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer ended in the middle")]
+pub struct Cut;
+
+/// Reads the plain XML that EC2 sends, tag by tag, wherever the chunks part it.
+///
+/// At anything else (a comment, CDATA, an attribute below the root, tags that do not match) it gives back what it was
+/// dropping and drops nothing more: the SDK reads real XML, and an instance must not vanish or look untagged. An answer
+/// of another call passes as it is.
 #[derive(Debug, Default)]
 pub struct Trimmer {
     /// A tag of which the end has not come yet.
     begun: Vec<u8>,
     /// How many elements are open.
     depth: usize,
-    /// Inside `DescribeInstancesResponse`, and there inside an `instancesSet`.
-    in_response: bool,
+    /// Inside an `instancesSet`.
     in_instances: bool,
-    /// The depth of the element that is being dropped.
-    dropping: Option<usize>,
+    /// What was dropped of the element at this depth, from its begin.
+    dropping: Option<(usize, Vec<u8>)>,
+    /// Room for what is dropped next.
+    spare: Vec<u8>,
+    /// The root has ended.
+    ended: bool,
+    /// Nothing is dropped any more.
+    passes: bool,
 }
 
 impl Trimmer {
@@ -51,7 +65,9 @@ impl Trimmer {
             joined = std::mem::take(&mut self.begun);
             &joined
         };
-        while let Some(start) = memchr(b'<', rest) {
+        while !self.passes
+            && let Some(start) = memchr(b'<', rest)
+        {
             self.keep(&mut kept, &rest[..start]);
             rest = &rest[start..];
             let Some(end) = memchr(b'>', rest) else {
@@ -59,59 +75,118 @@ impl Trimmer {
                 return kept;
             };
             let (tag, behind) = rest.split_at(end + 1);
-            self.tag(&mut kept, tag);
+            if self.tag(&mut kept, tag).is_none() {
+                // With the tag itself, which is still in `rest`.
+                self.give_back(&mut kept);
+                break;
+            }
             rest = behind;
         }
         self.keep(&mut kept, rest);
         kept
     }
 
-    fn keep(&self, kept: &mut Vec<u8>, text: &[u8]) {
-        if self.dropping.is_none() {
-            kept.extend_from_slice(text);
+    /// To be asked where the answer ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Cut`] where an element or a tag is still open. What passes as it is, the SDK reads to its end.
+    pub fn end(&self) -> Result<(), Cut> {
+        let is_open = self.depth > 0 || !self.begun.is_empty();
+        if is_open && !self.passes { Err(Cut) } else { Ok(()) }
+    }
+
+    fn keep(&mut self, kept: &mut Vec<u8>, text: &[u8]) {
+        match &mut self.dropping {
+            Some((_, dropped)) => dropped.extend_from_slice(text),
+            None => kept.extend_from_slice(text),
         }
     }
 
-    fn tag(&mut self, kept: &mut Vec<u8>, tag: &[u8]) {
-        match tag.get(1) {
-            Some(b'/') => {
-                if self.dropping == Some(self.depth) {
-                    self.dropping = None;
-                } else {
-                    self.keep(kept, tag);
-                }
-                self.depth = self.depth.saturating_sub(1);
-            }
-            // A declaration; EC2 sends one, at the start.
-            Some(b'?' | b'!') => self.keep(kept, tag),
-            _ => {
-                let empty = tag.ends_with(b"/>");
-                let depth = self.depth + 1;
-                let name_end = tag.iter().position(|b| b.is_ascii_whitespace() || matches!(b, b'/' | b'>'));
-                let name = &tag[1..name_end.unwrap_or(tag.len())];
-                match depth {
-                    1 => self.in_response = name == b"DescribeInstancesResponse",
-                    INSTANCES_SET => self.in_instances = self.in_response && name == b"instancesSet",
-                    _ => {}
-                }
-                let unread = depth == ELEMENT && self.in_instances && !KEPT.contains(&name);
-                if !unread {
-                    self.keep(kept, tag);
-                } else if !empty {
-                    self.dropping = Some(depth);
-                }
-                if !empty {
-                    self.depth = depth;
-                }
-            }
+    fn give_back(&mut self, kept: &mut Vec<u8>) {
+        self.passes = true;
+        if let Some((_, dropped)) = self.dropping.take() {
+            kept.extend_from_slice(&dropped);
         }
     }
+
+    /// Keeps or drops a tag; none where it is not plainly understood.
+    fn tag(&mut self, kept: &mut Vec<u8>, tag: &[u8]) -> Option<()> {
+        let inside = tag.strip_prefix(b"<")?.strip_suffix(b">")?;
+        if self.depth == 0 && !self.ended && inside.starts_with(b"?xml ") && inside.ends_with(b"?") {
+            self.keep(kept, tag);
+            return Some(());
+        }
+        if let Some(name) = inside.strip_prefix(b"/") {
+            return self.close(kept, tag, plain_name(name.trim_ascii_end())?);
+        }
+        let (inside, empty) = inside.strip_suffix(b"/").map_or((inside, false), |inside| (inside, true));
+        let depth = self.depth + 1;
+        let name = if depth == 1 { root_name(inside)? } else { plain_name(inside.trim_ascii_end())? };
+        match depth {
+            1 if self.ended || name != b"DescribeInstancesResponse" => return None,
+            INSTANCES_SET => self.in_instances = name == b"instancesSet",
+            _ => {}
+        }
+        let unread = depth == ELEMENT && self.in_instances && !KEPT.contains(&name);
+        if unread && !empty {
+            self.dropping = Some((depth, std::mem::take(&mut self.spare)));
+        }
+        if !(unread && empty) {
+            self.keep(kept, tag);
+        }
+        if empty {
+            self.ended |= depth == 1;
+        } else {
+            self.depth = depth;
+        }
+        Some(())
+    }
+
+    fn close(&mut self, kept: &mut Vec<u8>, tag: &[u8], name: &[u8]) -> Option<()> {
+        let depth = self.depth;
+        self.depth = depth.checked_sub(1)?;
+        self.ended |= depth == 1;
+        match &mut self.dropping {
+            Some((first, dropped)) if *first == depth => {
+                let behind = dropped.strip_prefix(b"<")?.strip_prefix(name)?.first()?;
+                if !behind.is_ascii_whitespace() && *behind != b'>' {
+                    return None;
+                }
+                dropped.clear();
+                self.spare = std::mem::take(dropped);
+                self.dropping = None;
+            }
+            _ => self.keep(kept, tag),
+        }
+        Some(())
+    }
 }
+
+/// A name alone, as all tags below the root have it.
+fn plain_name(name: &[u8]) -> Option<&[u8]> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    (!name.is_empty() && name.iter().all(plain)).then_some(name)
+}
+
+/// The name of the root, which may have attributes in double quotes.
+fn root_name(tag: &[u8]) -> Option<&[u8]> {
+    let end = tag.iter().position(u8::is_ascii_whitespace).unwrap_or(tag.len());
+    let (name, attributes) = tag.split_at(end);
+    let quotes = memchr_iter(b'"', attributes).count();
+    (quotes.is_multiple_of(2) && !attributes.contains(&b'\'') && !attributes.contains(&b'<'))
+        .then(|| plain_name(name))?
+}
+
+#[cfg(test)]
+#[path = "../../fuzz/trim_oracle.rs"]
+mod oracle;
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::oracle::{answer, read};
     use super::*;
 
     fn trim(chunks: &[&[u8]]) -> String {
@@ -164,6 +239,66 @@ mod tests {
         }
     }
 
+    /// What EC2 is not known to send, at every place where something is dropped or kept: nothing is lost.
+    #[test]
+    fn what_is_not_plain_makes_nothing_vanish() {
+        let whole = read(PAGE).unwrap();
+        assert_eq!(whole.len(), 2, "an instance and a token");
+        for odd in [
+            "<!-- <tagSet> </item> -->",
+            "<![CDATA[</networkInterfaceSet><tagSet>]]>",
+            "<![CDATA[>]]>",
+            "<?x </item> ?>",
+            "<imageId a=\">\">1</imageId>",
+            "<imageId a='/>'/>",
+            "<imageId\n>1</imageId >",
+            "<imageId />",
+        ] {
+            // Between any two tags below the root.
+            let body = PAGE.find("<requestId>").unwrap();
+            for (at, _) in PAGE.match_indices('<').filter(|(at, _)| *at >= body) {
+                let page = format!("{}{odd}{}", &PAGE[..at], &PAGE[at..]);
+                let trimmed = trim(&[page.as_bytes()]);
+                assert_eq!(read(&trimmed), read(&page), "{odd} at {at}: {trimmed}");
+                assert!(read(&page).is_some(), "{odd} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn tags_that_do_not_match_are_the_sdks_to_refuse() {
+        for (from, to) in [
+            ("<imageId>ami-1</imageId>", "<imageId>ami-1</imageIds>"),
+            ("<imageId>ami-1</imageId>", "<imageIds>ami-1</imageId>"),
+            ("<imageId>ami-1</imageId>", "<imageId>ami-1</item></instancesSet>"),
+            ("<privateDnsName/>", "<privateDnsName></item><item><instanceId>i-2</instanceId>"),
+            ("</DescribeInstancesResponse>", "</DescribeInstancesResponse><item>"),
+            ("</DescribeInstancesResponse>", "</DescribeInstancesResponse></item>"),
+        ] {
+            let page = PAGE.replace(from, to);
+            assert_eq!(read(&page), None, "{to}");
+            assert_eq!(read(&trim(&[page.as_bytes()])), None, "{to}");
+        }
+    }
+
+    /// Cut anywhere, it is half an answer: an error at its end.
+    #[test]
+    fn half_an_answer_is_none() {
+        let end = |body: &str| {
+            let mut trimmer = Trimmer::default();
+            trimmer.trim(body.as_bytes());
+            trimmer.end()
+        };
+        let begin = PAGE.find("<DescribeInstancesResponse").unwrap() + 1;
+        for length in begin..PAGE.len() {
+            assert_eq!(end(&PAGE[..length]), Err(Cut), "{length}");
+        }
+        assert_eq!(end(PAGE), Ok(()));
+        assert_eq!(end(&format!("{PAGE}\n")), Ok(()));
+        let other = PAGE.replace("DescribeInstancesResponse", "StopInstancesResponse");
+        assert_eq!(end(&other[..other.len() / 2]), Ok(()), "another call's answer is the SDK's to read");
+    }
+
     proptest! {
         #[test]
         fn the_chunks_make_no_difference(mut cuts in prop::collection::vec(0..PAGE.len(), 0..30)) {
@@ -171,6 +306,16 @@ mod tests {
             cuts.sort_unstable();
             let chunks: Vec<&[u8]> = cuts.windows(2).map(|cut| &PAGE.as_bytes()[cut[0]..cut[1]]).collect();
             prop_assert_eq!(trim(&chunks), trim(&[PAGE.as_bytes()]));
+        }
+
+        #[test]
+        fn a_real_parser_reads_the_same(choices in prop::collection::vec(any::<u8>(), 0..300), size in 1_usize..200) {
+            let page = answer(&choices);
+            let whole = read(&page);
+            prop_assert!(whole.is_some(), "{page}");
+            let chunks: Vec<&[u8]> = page.as_bytes().chunks(size).collect();
+            let trimmed = trim(&chunks);
+            prop_assert_eq!(read(&trimmed), whole, "{}\n{}", page, trimmed);
         }
 
         #[test]

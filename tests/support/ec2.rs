@@ -250,6 +250,10 @@ pub struct Whims {
     pub other_resource: Option<&'static str>,
     /// The role may not act on these.
     pub forbidden: BTreeSet<String>,
+    /// Answers to DescribeInstances end in the middle.
+    pub cuts_answers: bool,
+    /// The token of the first page comes again with every page.
+    pub repeats_its_token: bool,
     /// A region that takes calls and never answers.
     pub silent: Option<&'static str>,
     /// So many calls are carried out by half and then fail.
@@ -368,8 +372,11 @@ impl Ec2 {
         let at = model.clock.now();
         let call = Call { at, region, action, parameters, taken: false };
         let answer = model.answer(&call);
+        let call_describes = call.action == "DescribeInstances";
         model.calls.push(Call { taken: answer.is_ok(), ..call });
+        let cuts = model.whims.cuts_answers && call_describes;
         match answer {
+            Ok(body) if cuts => (200, body[..body.len() / 2].to_owned()),
             Ok(body) => (200, body),
             Err((status, code, message)) => (
                 status,
@@ -433,7 +440,9 @@ impl Model {
             xml.push_str("</instancesSet></item>");
         }
         xml.push_str("</reservationSet>");
-        if last < selected.len() {
+        if self.whims.repeats_its_token {
+            xml.push_str("<nextToken>page-1</nextToken>");
+        } else if last < selected.len() {
             let next = if empty { "page" } else { "empty" };
             put(&mut xml, format_args!("<nextToken>{next}-{last}</nextToken>"));
         }

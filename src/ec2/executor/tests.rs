@@ -398,10 +398,104 @@ fn what_was_refused_and_then_ran_out_of_time_keeps_what_ec2_said() {
         calls += 1;
         if calls <= 3 { refuse("UnauthorizedOperation", "no") } else { refuse("RequestLimitExceeded", "Slow down.") }
     };
-    let driven = drive(stop(1500), answer, running);
-    assert!(driven.count(Outcome::Refused, Reason::NotPermitted) >= 999, "the batch that was refused");
+    let driven = drive(stop(1000), answer, running);
+    assert_eq!(driven.count(Outcome::Refused, Reason::NotPermitted), 999, "the batch, and two that were tried alone");
     assert_eq!(driven.count(Outcome::Failed, Reason::Throttled), 1, "the third that was tried alone");
+    assert_eq!(driven.said.values().filter(|said| said.ends_with("UnauthorizedOperation: no")).count(), 999);
+    // The same of a fault; and what was never sent was not attempted.
+    let mut calls = 0;
+    let answer = |_, _: &[InstanceId], _| {
+        calls += 1;
+        if calls <= 4 { refuse("InternalError", "oh") } else { refuse("RequestLimitExceeded", "Slow down.") }
+    };
+    let driven = drive(stop(1500), answer, running);
+    assert!(driven.count(Outcome::Failed, Reason::Ec2Error) >= 999, "the batch that was refused");
     assert!(driven.count(Outcome::NotAttempted, Reason::NoTimeLeft) >= 498, "what was never sent");
+    let told = driven.said.values().filter(|said| said.ends_with("InternalError: oh")).count();
+    assert_eq!(told, driven.count(Outcome::Failed, Reason::Ec2Error));
+}
+
+#[test]
+fn many_named_at_once_are_doubted_at_once() {
+    let denied = (0..300).map(id).collect();
+    assert_eq!(drive(stop(1000), denies(&denied, Naming::All), running).sizes(), [1000, 1, 699]);
+    let denied = (0..NAMED_DENIALS).map(id).collect();
+    assert_eq!(drive(stop(1000), denies(&denied, Naming::All), running).sizes(), [1000, 975]);
+    let all = (0..1000).map(id).collect();
+    assert_eq!(drive(stop(1000), denies(&all, Naming::One), running).calls.len(), NAMED_DENIALS + 1 + PROBES);
+}
+
+/// What was tried alone and refused may have been the one meant: the others go together again.
+#[test]
+fn after_a_doubt_nobody_is_given_up_with_the_one_that_was_meant() {
+    let mut found_at_once = 0;
+    for seed in 0..40 {
+        for count in [2, 3, 12] {
+            let executor = Executor::new(Action::Stop, targets(count), false, MINUTES_14, seed);
+            let answer = |_, ids: &[InstanceId], _| {
+                if ids.contains(&id(0)) {
+                    refuse("UnauthorizedOperation", &format!("a call of {}", ids.len()))
+                } else {
+                    Ok(())
+                }
+            };
+            let driven = drive(executor, answer, running);
+            assert_eq!(driven.count(Outcome::Accepted, None), count - 1, "{count} {seed}");
+            assert_eq!(driven.said[&id(0)], "UnauthorizedOperation: a call of 1", "{count} {seed}");
+            if count == 12 && driven.calls[1].1 == [id(0)] {
+                found_at_once += 1;
+                assert_eq!(driven.sizes(), [12, 1, 1, 10]);
+            }
+        }
+    }
+    assert!(found_at_once > 0);
+}
+
+/// What passed before tells nothing of an EC2 that begins to fail.
+#[test]
+fn an_ec2_that_begins_to_fail_is_found_out_too() {
+    let mut calls = 0;
+    let answer = |_, _: &[InstanceId], _| {
+        calls += 1;
+        if calls == 1 { Ok(()) } else { refuse("InternalError", "") }
+    };
+    let driven = drive(stop(2000), answer, running);
+    assert_eq!(driven.calls.len(), 1 + 3 + PROBES);
+    assert_eq!(driven.count(Outcome::Failed, Reason::Ec2Error), 1000);
+}
+
+#[test]
+fn who_is_tried_alone_is_spread_over_all() {
+    let batches = || (0..5).map(|n| Batch::new((n * 200..n * 200 + 200).collect(), false)).collect();
+    for start in [0.0, 0.1, 0.5, 0.999] {
+        let mut doubt = Doubt::new((Outcome::Refused, Reason::NotPermitted), batches(), start);
+        let mut drawn: Vec<usize> = (0..PROBES).map(|_| doubt.draw().unwrap().members[0]).collect();
+        drawn.sort_unstable();
+        drawn.dedup();
+        assert_eq!(drawn.len(), PROBES);
+        drawn.extend([0, 1000]);
+        drawn.sort_unstable();
+        assert!(drawn.windows(2).all(|two| two[1] - two[0] < 210), "{start}: {drawn:?}");
+        let left: usize = doubt.rest.iter().map(|batch| batch.members.len()).sum();
+        assert_eq!(left, 1000 - PROBES);
+    }
+    let mut few = Doubt::new((Outcome::Refused, Reason::NotPermitted), [Batch::new(vec![7, 8], false)].into(), 0.999);
+    let drawn: BTreeSet<usize> = (0..2).map(|_| few.draw().unwrap().members[0]).collect();
+    assert_eq!((drawn, few.draw().is_none()), ([7, 8].into(), true));
+}
+
+#[test]
+fn a_pool_is_full_until_something_of_it_passes() {
+    let mut full = Full::default();
+    assert_eq!(full.room_for(&["a", "a", "a", "a"]), Room::PartAt(2));
+    assert_eq!(full.room_for(&["a", "a", "a", "b", "b"]), Room::PartAt(3), "at the border of a pool");
+    assert_eq!(full.room_for(&["a"]), Room::None);
+    assert_eq!(full.room_for(&["a", "a"]), Room::None);
+    assert_eq!(full.room_for(&["a", "b"]), Room::PartAt(1));
+    full.passed(&"b");
+    assert_eq!(full.room_for(&["a", "a"]), Room::None);
+    full.passed(&"a");
+    assert_eq!(full.room_for(&["a", "a"]), Room::PartAt(1));
 }
 
 #[test]
