@@ -1,7 +1,7 @@
-"""The template without its macros, which AWS would otherwise run: for a release, and for the tests of the role.
+"""The template without its macro, which AWS would otherwise run: for a release, and for the tests of the role.
 
-    expand({"TagKey": "acme:stop-hours"})       both macros applied; a CloudFormation template like any other
-    resolve(expand(given), given)               and its intrinsics worked out for these parameters, as deployed
+    expand()                       SAM applied; a CloudFormation template like any other
+    resolve(expand(), given)       and its intrinsics worked out for these parameters, as deployed
 """
 
 import functools
@@ -15,7 +15,6 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 TEMPLATE = Path(__file__).resolve().parent.parent / "template.yaml"
-LANGUAGE_EXTENSIONS = "AWS::LanguageExtensions"
 CODE = "s3://bucket/stopinator.zip"
 PSEUDO = {
     "AWS::AccountId": "111122223333",
@@ -34,26 +33,18 @@ class ExpansionError(Exception):
 
 def load(path=TEMPLATE):
     """A template as a dictionary, the short forms of its intrinsics made long."""
-    return yaml_parse(Path(path).read_text())
+    return json.loads(json.dumps(yaml_parse(Path(path).read_text())))
 
 
-def expand(parameters=None, template=None, code=CODE):
-    """The template with AWS::LanguageExtensions and SAM applied.
-
-    A parameter that Fn::ForEach reads has to be known here: it gets its value from `parameters`, or its default, and
-    is a parameter no more. All others stay, whatever `parameters` says. `code` is the function's, in S3.
-    """
+def expand(template=None, code=CODE):
+    """The template with SAM applied. `code` is the function's, in S3."""
     template = load() if template is None else json.loads(json.dumps(template))
-    baked = {
-        name: _value(name, template["Parameters"][name], parameters or {})
-        for name in _foreach_parameters(template)
-    }
-    template = _LanguageExtensions(template, baked).applied()
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = code
             resource.pop("Metadata", None)  # is for sam build
-    return _sam(template)
+    nowhere = SimpleNamespace(region_name=PSEUDO["AWS::Region"])  # else it wants an AWS profile with a region
+    return Translator({}, Parser(), boto_session=nowhere).translate(template, parameter_values={})
 
 
 def resolve(template, parameters=None, pseudo=None):
@@ -74,28 +65,8 @@ def _value(name, declared, given):
     return str(value)
 
 
-def _walk(value):
-    """Everything in a value that is a dictionary."""
-    if isinstance(value, dict):
-        yield value
-    if isinstance(value, (dict, list)):
-        for member in value.values() if isinstance(value, dict) else value:
-            yield from _walk(member)
-
-
-def _foreach_parameters(template):
-    collections = [
-        loop[1] for found in _walk(template) for key, loop in found.items() if key.startswith("Fn::ForEach::")
-    ]
-    return sorted({found["Ref"] for found in _walk(collections) if "Ref" in found})
-
-
 def _intrinsic(value):
     return isinstance(value, dict) and len(value) == 1 and re.match(r"Fn::|Ref$", next(iter(value))) is not None
-
-
-def _literal(value):
-    return not any("Ref" in found or any(key.startswith("Fn::") for key in found) for found in _walk(value))
 
 
 def _pick(list_, index):
@@ -103,79 +74,6 @@ def _pick(list_, index):
         return list_[int(index)]
     except IndexError:
         raise ExpansionError(f"Fn::Select cannot select {index} of {len(list_)}") from None
-
-
-class _LanguageExtensions:
-    """What the macro does, as far as this template uses it: Fn::ForEach, and Fn::Length of what is known here."""
-
-    def __init__(self, template, baked):
-        self._template, self._baked = template, baked
-
-    def applied(self):
-        template = self._of(self._template)
-        for name in self._baked:
-            del template["Parameters"][name]
-        self._forget(template.get("Metadata", {}).get("AWS::CloudFormation::Interface", {}))
-        macros = template.pop("Transform", [])
-        macros = [macro for macro in ([macros] if isinstance(macros, str) else macros) if macro != LANGUAGE_EXTENSIONS]
-        if macros:
-            template["Transform"] = macros
-        text = json.dumps(template)
-        for left in re.findall(r'"Fn::(?:ForEach::\w+|Length|ToJsonString)"', text):
-            raise ExpansionError(f"{left} is still there: it needs a value that is known only when it is deployed")
-        # Only what was read with a length needs its mapping no more.
-        used = {found["Fn::FindInMap"][0] for found in _walk(template) if "Fn::FindInMap" in found}
-        mappings = {name: rows for name, rows in template.pop("Mappings", {}).items() if name in used}
-        return {**template, **({"Mappings": mappings} if mappings else {})}
-
-    def _forget(self, interface):
-        for group in interface.get("ParameterGroups", []):
-            group["Parameters"] = [name for name in group["Parameters"] if name not in self._baked]
-        for name in self._baked:
-            interface.get("ParameterLabels", {}).pop(name, None)
-
-    def _of(self, value):
-        if isinstance(value, list):
-            return [self._of(member) for member in value]
-        if not isinstance(value, dict):
-            return value
-        if set(value) == {"Ref"}:
-            return self._baked.get(value["Ref"], value)
-        result = {}
-        for key, member in value.items():
-            result.update(self._loop(*member) if key.startswith("Fn::ForEach::") else {key: self._of(member)})
-        return self._known(result) if _intrinsic(result) else result
-
-    def _loop(self, identifier, collection, fragment):
-        result = {}
-        for item in self._of(collection):
-            text = json.dumps(fragment)
-            text = text.replace("${%s}" % identifier, json.dumps(item)[1:-1])
-            text = text.replace("&{%s}" % identifier, re.sub("[^A-Za-z0-9]", "", item))
-            result.update(self._of(json.loads(text)))
-        return result
-
-    def _known(self, value):
-        """The value of a function of constants. The others are left to CloudFormation."""
-        [(function, argument)] = value.items()
-        if not _literal(argument):
-            return value
-        if function == "Fn::Length":
-            return str(len(argument))
-        if function == "Fn::FindInMap":
-            name, first, second = argument
-            try:
-                return self._template["Mappings"][name][first][second]
-            except KeyError:
-                raise ExpansionError(f"Unable to get mapping for {name}::{first}::{second}") from None
-        if function == "Fn::Select":
-            return _pick(argument[1], argument[0])
-        return value
-
-
-def _sam(template):
-    nowhere = SimpleNamespace(region_name=PSEUDO["AWS::Region"])  # else it wants an AWS profile with a region
-    return Translator({}, Parser(), boto_session=nowhere).translate(template, parameter_values={})
 
 
 class _Resolver:
@@ -225,6 +123,8 @@ class _Resolver:
             if function.startswith("Fn::"):
                 raise ExpansionError(f"{function} is not known here")
         members = {key: self._of(member) for key, member in value.items()}
+        if isinstance(policy := members.get("PolicyDocument"), str):  # IAM takes it as text, too
+            members["PolicyDocument"] = json.loads(policy)
         return {key: member for key, member in members.items() if member is not NO_VALUE}
 
     def _ref(self, name):

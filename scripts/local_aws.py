@@ -63,7 +63,7 @@ class Member(NamedTuple):
 # One instance for each thing that can be the matter with the stop rule.
 FLEET = {
     "web": Member({"Stopinator": "true"}, "running", "stopped"),
-    "worker": Member({"Stopinator": ""}, "running", "stopped"),
+    "worker": Member({"Stopinator": "Yes"}, "running", "stopped"),
     "parked": Member({"Stopinator": "yes"}, "stopped", "stopped", "already-stopped"),
     "opted-out": Member({"Stopinator": "false"}, "running", "running", "opted-out"),
     "mistyped": Member({"Stopinator": "office hours"}, "running", "running", "invalid-schedule"),

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes what a release holds into target/release-files, from a built `bootstrap`; docs/release.md describes it.
 
-    scripts/release.py --binary .aws-sam/build/StopinatorFunction/bootstrap [--tag-key KEY]
+    scripts/release.py --binary .aws-sam/build/StopinatorFunction/bootstrap
 
 The same binary and the same commit give the same bytes, whenever and wherever this runs.
 """
@@ -34,7 +34,6 @@ from expand import expand, load
 
 ROOT = Path(__file__).resolve().parent.parent
 RELEASE_FILES = ROOT / "target" / "release-files"
-SAM = "AWS::Serverless-2016-10-31"
 FUNCTION = "StopinatorFunction"
 REPOSITORY = "AWS::ServerlessRepo::Application"
 INTERFACE = "AWS::CloudFormation::Interface"
@@ -68,7 +67,6 @@ CODE_PARAMETERS = {
         "ConstraintDescription": "must be empty, or end with /, as stopinator/",
     },
 }
-CODE_LABELS = {"CodeBucket": {"default": "Bucket"}, "CodePrefix": {"default": "Folder in the bucket"}}
 
 
 class ReleaseError(Exception):
@@ -105,22 +103,22 @@ def write_zip(binary, path):
         package.writestr(entry, Path(binary).read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
 
 
-def plain_template(version, tag_key="Stopinator"):
+def plain_template(version):
     """The template without macros, which service-managed StackSets refuse; no schedule is on, and dry run is.
 
     tests/release_test.py has the list of what differs from the expanded SAM template.
     """
-    template = expand({"TagKey": tag_key})
+    template = expand()
     template["Description"] += (
-        f" Release {version} without macros. Its tag key is {tag_key} and no parameter. "
-        "Unless told otherwise no rule is on and every run is a dry run."
+        f" Release {version} without macros, written by scripts/release.py from template.yaml, which has the comments."
+        " Unless told otherwise no rule is on and every run is a dry run."
     )
     del template["Metadata"][REPOSITORY]
     interface = template["Metadata"][INTERFACE]
     interface["ParameterGroups"].insert(
         0, {"Label": {"default": "Where the code is"}, "Parameters": list(CODE_PARAMETERS)}
     )
-    interface["ParameterLabels"] = {**CODE_LABELS, **interface["ParameterLabels"]}
+    del interface["ParameterLabels"]  # for want of room; a parameter's name says nearly the same
     parameters = {**json.loads(json.dumps(CODE_PARAMETERS)), **template["Parameters"]}
     for name, default in DEFAULTS.items():
         parameters[name]["Default"] = default
@@ -135,32 +133,43 @@ def plain_template(version, tag_key="Stopinator"):
     return template
 
 
-def repository_template(version, architecture, tag_key="Stopinator"):
-    """The template for the Serverless Application Repository, which takes SAM's macro and no other beside it.
+def compact(value):
+    """As JSON, without blanks, and so are the texts in it that are JSON themselves."""
+    def texts(value):
+        if isinstance(value, dict):
+            return {key: texts(member) for key, member in value.items()}
+        if isinstance(value, list):
+            return [texts(member) for member in value]
+        return compact(json.loads(value)) if isinstance(value, str) and value.startswith("{\n") else value
+
+    return json.dumps(texts(value), separators=(",", ":"), ensure_ascii=False)
+
+
+def write_plain_template(version, path):
+    """Compact, because CloudFormation takes 51,200 bytes inline, that is, without a bucket."""
+    path.write_text(compact(plain_template(version)) + "\n")
+
+
+def repository_template(version, architecture):
+    """The template for the Serverless Application Repository, which takes SAM's macro.
 
     For `sam package`, which uploads what it names: package, licence, README.
     """
     template = load()
     if (said := template["Metadata"][REPOSITORY]["SemanticVersion"]) != version:
         raise ReleaseError(f"SemanticVersion in template.yaml is {said}, the version in Cargo.toml {version}.")
-    # `expand` applies both macros. To SAM's this is no type of its own, so it leaves the function as it is.
     function = template["Resources"][FUNCTION]
-    function["Type"] = "Left::To::SAM"
-    template = expand({"TagKey": tag_key}, template)
-    function = template["Resources"][FUNCTION]
-    function["Type"] = "AWS::Serverless::Function"
     function.pop("Metadata")  # is for sam build
     function["Properties"]["CodeUri"] = f"stopinator-{version}-{architecture}.zip"
     template["Parameters"]["Architecture"].update(
         Default=architecture, AllowedValues=[architecture],
         Description="Processor architecture of the package.", ConstraintDescription=f"must be {architecture}",
     )
-    template["Description"] += f" Its tag key is {tag_key} and no parameter."
-    return {"AWSTemplateFormatVersion": template.pop("AWSTemplateFormatVersion"), "Transform": SAM, **template}
+    return template
 
 
-def write_template(template, path, version):
-    text = yaml.safe_dump(template, sort_keys=False, width=110, allow_unicode=True)
+def write_repository_template(version, architecture, path):
+    text = yaml.safe_dump(repository_template(version, architecture), sort_keys=False, width=110, allow_unicode=True)
     head = f"# Stopinator {version}. Written by scripts/release.py from template.yaml, which has the comments.\n"
     path.write_text(head + text)
 
@@ -264,10 +273,8 @@ def when():
     return datetime.fromtimestamp(0, timezone.utc)
 
 
-def release(binary, directory=RELEASE_FILES, tag_key="Stopinator"):
+def release(binary, directory=RELEASE_FILES):
     """Writes all files; gives their paths. Those of another architecture of this version stay."""
-    if not re.fullmatch(load()["Parameters"]["TagKey"]["AllowedPattern"], tag_key):
-        raise ReleaseError(f"{tag_key!r} is no tag key: {load()['Parameters']['TagKey']['ConstraintDescription']}.")
     architecture, target = machine(binary)
     metadata = json.loads(
         run("cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", target)
@@ -278,10 +285,8 @@ def release(binary, directory=RELEASE_FILES, tag_key="Stopinator"):
     directory.mkdir(parents=True, exist_ok=True)
 
     write_zip(binary, directory / f"{name}-{architecture}.zip")
-    write_template(plain_template(version, tag_key), directory / f"{name}.template.yaml", version)
-    write_template(
-        repository_template(version, architecture, tag_key), directory / f"{name}-{architecture}.sam.yaml", version
-    )
+    write_plain_template(version, directory / f"{name}.template.json")
+    write_repository_template(version, architecture, directory / f"{name}-{architecture}.sam.yaml")
     bill = JsonV1Dot6(sbom(binary, architecture, target, metadata)).output_as_string(indent=2)
     (directory / f"{name}-{architecture}.cdx.json").write_text(bill + "\n")
     # The licence goes with the program; both go to the Serverless Application Repository.
@@ -297,14 +302,13 @@ def release(binary, directory=RELEASE_FILES, tag_key="Stopinator"):
 def main():
     parser = argparse.ArgumentParser(description="Writes the files of a release.")
     parser.add_argument("--binary", type=Path, required=True, help="the bootstrap that sam build made")
-    parser.add_argument("--tag-key", default="Stopinator", help="the tag key that the templates are made for")
     parser.add_argument("--directory", type=Path, default=RELEASE_FILES, help="where to (target/release-files)")
     given = parser.parse_args()
     logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it complains of metrics that nobody publishes
     try:
         if not given.binary.exists():
             raise ReleaseError(f"There is no {given.binary}: run `make release`, which builds it first.")
-        files = release(given.binary, given.directory, given.tag_key)
+        files = release(given.binary, given.directory)
     except ReleaseError as error:
         sys.exit(str(error))
     made = commit()

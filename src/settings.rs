@@ -30,7 +30,7 @@ pub const NAMES: [&str; 11] = [
 /// How far one deployment may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The tag key that selects an instance; case-sensitive, 1 to 128 characters, never under `aws:`.
+    /// The tag key that selects an instance; case-sensitive, 1 to 123 characters, never under `aws:`.
     pub tag_key: Box<str>,
     /// What a bare scheduled event means.
     pub action: RequestedAction,
@@ -177,8 +177,8 @@ fn tag_key(text: &str) -> Result<Box<str>, String> {
     let length = text.chars().count();
     if length == 0 {
         Err("it is empty; give the key of the tag that selects instances".into())
-    } else if length > 128 {
-        Err(format!("it has {length} characters; a tag key has at most 128"))
+    } else if length > 123 {
+        Err(format!("it has {length} characters; it may have 123, so that with `-Hold` it is a tag key of at most 128"))
     } else if text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
         Err(format!("`{text}` begins with `aws:`, which AWS keeps for itself; choose a key of your own"))
     } else if text.chars().any(char::is_control) {
@@ -316,7 +316,7 @@ mod tests {
             let error = read(&[(name, bad)]).expect_err(bad);
             assert!(error.contains(&format!("has 1 problem: {name}: ")), "{bad:?} gave: {error}");
         }
-        let long = "k".repeat(129);
+        let long = "k".repeat(124);
         assert!(read(&[("STOPINATOR_TAG_KEY", &long)]).is_err());
         assert!(read(&[("STOPINATOR_TAG_KEY", &long[1..])]).is_ok());
     }

@@ -3,7 +3,7 @@
 What ministack cannot judge, and so is not judged here:
 
 - aws:ResourceTag of EC2: it knows no tags of an instance, so the role may not stop even a tagged one. That the tags
-  decide is for tests/iam_test.py. With that condition taken out of the role's statement, all the rest of it is judged.
+  decide is for tests/iam_test.py. With those conditions taken out of the role's statement, all the rest of it is judged.
 - The log group: ministack names it without the :* at the end of its ARN, which the role's statement has, and refuses
   the role its own. With the :* taken out, that is judged.
 - Lambda's own work with the role, to write the function's output to its log group and a failed event to the queue:
@@ -64,10 +64,10 @@ def role(aws, outputs):
 
 
 @contextlib.contextmanager
-def granted(aws, outputs, sid, change):
-    """The role has this statement of its policy a second time, changed, until the end of the block."""
+def granted(aws, outputs, policy, sid, change):
+    """The role has this statement of this policy a second time, changed, until the end of the block."""
     iam, name = aws.client("iam"), outputs["RoleArn"].rpartition("/")[2]
-    policy = iam.get_role_policy(RoleName=name, PolicyName="Stopinator")["PolicyDocument"]
+    policy = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
     policy["Statement"] = [statement for statement in policy["Statement"] if statement["Sid"] == sid]
     change(*policy["Statement"])
     iam.put_role_policy(RoleName=name, PolicyName="Changed", PolicyDocument=json.dumps(policy))
@@ -109,9 +109,9 @@ def test_a_stop_is_refused_and_allowed_once_no_tag_is_asked_for(aws, tagged, out
     def ask_for_no_tag(statement):
         condition, tag = statement["Condition"], "aws:ResourceTag/Stopinator"
         assert list(condition.pop("StringNotEqualsIgnoreCase")) == [tag]
-        assert condition["Null"].pop(tag) == "false"
+        assert condition.pop("StringLike") == {tag: ["*", ""]}
 
-    with granted(aws, outputs, "StopAndStartTagged", ask_for_no_tag):
+    with granted(aws, outputs, "StopinatorTagged", "StopAndStartTagged", ask_for_no_tag):
         assert run(aws, outputs, action="stop")["outcome"] == "confirmed"
         assert aws.fleet_states() == {"web": "stopped"}
         assert run(aws, outputs, action="start")["outcome"] == "confirmed"
@@ -143,7 +143,7 @@ def test_the_role_may_write_to_its_own_log_group_only(aws, outputs, role):
         assert statement["Resource"].endswith(f":log-group:{own}:*")
         statement["Resource"] = statement["Resource"].removesuffix(":*")
 
-    with granted(aws, outputs, "WriteOwnLog", name_the_group):
+    with granted(aws, outputs, "Stopinator", "WriteOwnLog", name_the_group):
         logs.create_log_stream(logGroupName=own, logStreamName="enforced")
         logs.put_log_events(logGroupName=own, logStreamName="enforced", logEvents=events)
         assert denied(logs.create_log_stream, logGroupName="other", logStreamName="enforced")

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import release  # noqa: E402
-from expand import expand, load  # noqa: E402
+from expand import expand, load, resolve  # noqa: E402
 from local_aws import FLEET, LocalAws  # noqa: E402
 
 BINARY = ROOT / "target" / "debug" / "stopinator-lambda"
@@ -32,7 +32,7 @@ STACKSET = ROOT / "examples" / "stackset"
 GONE = "gone"
 
 # All that the plain template changes in the expanded SAM template: before, after. Besides, the description says more,
-# and the metadata for the Serverless Application Repository is gone.
+# and the metadata for the Serverless Application Repository and the labels of parameters are gone.
 DIFFERENCES = {
     ("Parameters", "DryRun", "Default"): ("false", "true"),
     ("Parameters", "StopRuleState", "Default"): ("ENABLED", "DISABLED"),
@@ -75,6 +75,12 @@ def files(binary, tmp_path_factory):
     return {re.sub(prefix, "", file.name): file for file in directory.iterdir()}
 
 
+@pytest.fixture
+def plain(files):
+    """The plain template."""
+    return json.loads(files["template.json"].read_text())
+
+
 VERSION = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
 
 
@@ -103,13 +109,23 @@ def without_macros(template):
 
 
 def test_there_are_exactly_these_files(files):
-    assert set(files) == {"zip", "template.yaml", "sam.yaml", "cdx.json", "LICENSE", "README.md", "SHA256SUMS"}
+    assert set(files) == {"zip", "template.json", "sam.yaml", "cdx.json", "LICENSE", "README.md", "SHA256SUMS"}
 
 
-def test_the_plain_template_is_the_expanded_one_but_for_what_is_listed(files):
-    plain, expanded = yaml.safe_load(files["template.yaml"].read_text()), expand()
-    assert plain["Description"].startswith(expanded["Description"])
-    assert VERSION in plain["Description"] and "tag key is Stopinator" in plain["Description"]
+def read(value):
+    """The same, with the texts in it that are JSON read: between their parts there may be blanks."""
+    if isinstance(value, dict):
+        return {key: read(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [read(member) for member in value]
+    is_json = isinstance(value, str) and value.startswith(("{\n", '{"Version":', '{"start":'))
+    return json.loads(value) if is_json else value
+
+
+def test_the_plain_template_is_the_expanded_one_but_for_what_is_listed(plain):
+    plain, expanded = read(plain), read(expand())
+    assert isinstance(expanded["Resources"]["ScopeAllPolicy"]["Properties"]["PolicyDocument"]["Fn::Sub"][0], dict)
+    assert plain["Description"].startswith(expanded["Description"]) and VERSION in plain["Description"]
     plain["Description"] = expanded["Description"]
 
     for name in ADDED_PARAMETERS:
@@ -117,40 +133,33 @@ def test_the_plain_template_is_the_expanded_one_but_for_what_is_listed(files):
         del plain["Parameters"][name]
     interface = plain["Metadata"]["AWS::CloudFormation::Interface"]
     assert set(interface["ParameterGroups"].pop(0)["Parameters"]) == ADDED_PARAMETERS
-    for name in ADDED_PARAMETERS:
-        del interface["ParameterLabels"][name]
 
     found = dict(differences(expanded, plain))
-    _, left = found.pop(("Metadata", "AWS::ServerlessRepo::Application"))
-    assert left == GONE
+    for path in ("AWS::ServerlessRepo::Application",), ("AWS::CloudFormation::Interface", "ParameterLabels"):
+        assert found.pop(("Metadata", *path))[1] == GONE
     expected = json.loads(json.dumps(list(DIFFERENCES.items())).replace("VERSION", VERSION))
     expected = {tuple(path): tuple(values) for path, values in expected}
     assert found == expected
 
 
-def test_the_plain_template_has_no_macro_no_schedule_and_dry_run(files):
-    plain = yaml.safe_load(files["template.yaml"].read_text())
+def test_the_plain_template_has_no_macro_no_schedule_and_dry_run(files, plain):
     without_macros(plain)
-    assert "TagKey" not in plain["Parameters"]
     states = {name: said["Default"] for name, said in plain["Parameters"].items() if name.endswith("RuleState")}
     assert states == {"StopRuleState": "DISABLED", "StartRuleState": "DISABLED", "TickRuleState": "DISABLED"}
     assert plain["Parameters"]["DryRun"]["Default"] == "true"
-    assert files["template.yaml"].stat().st_size < 1_000_000  # what CloudFormation takes from a bucket
+    # What CloudFormation takes inline, that is, without a bucket:
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+    assert files["template.json"].stat().st_size <= 51_200
 
 
-def test_another_tag_key_is_everywhere(tmp_path):
-    release.write_template(release.plain_template(VERSION, "acme:hours"), tmp_path / "template.yaml", VERSION)
-    text = (tmp_path / "template.yaml").read_text()
-    template = yaml.safe_load(text)
-    variables = template["Resources"]["StopinatorFunction"]["Properties"]["Environment"]["Variables"]
-    assert variables["STOPINATOR_TAG_KEY"] == "acme:hours"
-    assert "aws:ResourceTag/acme:hours" in text and "aws:ResourceTag/Stopinator" not in text
-
-
-@pytest.mark.parametrize("key", ["", "two,keys", "aws:mine", "x" * 124])
-def test_what_is_no_tag_key_is_refused(key, tmp_path):
-    with pytest.raises(release.ReleaseError, match="is no tag key"):
-        release.release(program(tmp_path / "bootstrap", 62), tmp_path / "out", key)
+def test_the_tag_key_is_a_parameter_in_every_form(files, plain):
+    for template in (plain, expand(template=yaml.safe_load(files["sam.yaml"].read_text()))):
+        assert template["Parameters"]["TagKey"]["Default"] == "Stopinator"
+        resolved = resolve(template, {"TagKey": "acme:hours", "Scope": "all", "CodeBucket": "bucket"})
+        variables = resolved["Resources"]["StopinatorFunction"]["Properties"]["Environment"]["Variables"]
+        assert variables["STOPINATOR_TAG_KEY"] == "acme:hours"
+        text = json.dumps(resolved["Resources"])
+        assert text.count("aws:ResourceTag/acme:hours") == 3 and "aws:ResourceTag/Stopinator" not in text
 
 
 def lint(path):
@@ -159,23 +168,21 @@ def lint(path):
 
 def test_cfn_lint_finds_nothing(files):
     # Of the repository's template the function's code is a local file, as SAM has it.
-    for path in (files["template.yaml"], files["sam.yaml"], *STACKSET.glob("*.yaml")):
+    for path in (files["template.json"], files["sam.yaml"], *STACKSET.glob("*.yaml")):
         assert lint(path) == [], path
 
 
 def test_the_repository_template_expands_to_the_same(files):
-    """But for its tag key it is template.yaml, with the one macro that the Serverless Application Repository takes."""
+    """It is template.yaml, with the package in place of the sources, and for one architecture."""
     template = yaml.safe_load(files["sam.yaml"].read_text())
     architecture = template["Parameters"]["Architecture"]["Default"]
     assert template["Transform"] == "AWS::Serverless-2016-10-31"
     function = template["Resources"]["StopinatorFunction"]
     assert function["Type"] == "AWS::Serverless::Function"
     assert function["Properties"]["CodeUri"] == f"stopinator-{VERSION}-{architecture}.zip"
-    assert not [path for path, _ in walk(template) if path and str(path[-1]).startswith("Fn::ForEach")]
 
     found = {path for path, _ in differences(expand(), expand(template=template))}
     assert found == {
-        ("Description",),
         *(("Parameters", "Architecture", said) for said in ("AllowedValues", "ConstraintDescription", "Description")),
         *({("Parameters", "Architecture", "Default")} if architecture != "arm64" else ()),
     }
@@ -283,12 +290,12 @@ def test_every_package_of_the_bill_is_needed_by_another(bill):
 
 
 def test_no_path_of_this_machine_is_in_a_text(files):
-    for name in ("template.yaml", "sam.yaml", "cdx.json", "SHA256SUMS"):
+    for name in ("template.json", "sam.yaml", "cdx.json", "SHA256SUMS"):
         assert str(ROOT) not in files[name].read_text() and str(Path.home()) + "/" not in files[name].read_text(), name
 
 
-def test_the_stackset_gives_parameters_that_the_template_has(files):
-    plain = yaml.safe_load(files["template.yaml"].read_text())["Parameters"]
+def test_the_stackset_gives_parameters_that_the_template_has(plain):
+    plain = plain["Parameters"]
     stackset = load(STACKSET / "stackset.yaml")
     properties = stackset["Resources"]["Stopinator"]["Properties"]
     given = {said["ParameterKey"]: said["ParameterValue"] for said in properties["Parameters"]}
@@ -298,13 +305,13 @@ def test_the_stackset_gives_parameters_that_the_template_has(files):
     # It changes nothing by itself but the limit, which is meant for one account among many.
     for name in set(given) - {"CodeBucket", "MaxActions"}:
         assert str(stackset["Parameters"][name]["Default"]) == str(plain[name]["Default"]), name
-    assert properties["TemplateURL"]["Fn::Sub"].endswith("/${CodePrefix}stopinator-${Version}.template.yaml")
+    assert properties["TemplateURL"]["Fn::Sub"].endswith("/${CodePrefix}stopinator-${Version}.template.json")
     assert properties["Capabilities"] == ["CAPABILITY_IAM"]
 
 
-def test_the_stackset_refuses_what_the_template_would_refuse(files):
+def test_the_stackset_refuses_what_the_template_would_refuse(plain):
     """In one place and at once, instead of in every account."""
-    plain, stackset = yaml.safe_load(files["template.yaml"].read_text()), load(STACKSET / "stackset.yaml")
+    stackset = load(STACKSET / "stackset.yaml")
     given = {said["ParameterKey"] for said in stackset["Resources"]["Stopinator"]["Properties"]["Parameters"]}
 
     def constraints(parameters):
@@ -349,22 +356,21 @@ def test_sam_package_uploads_what_the_repository_template_names(aws, files, tmp_
         assert aws.client("s3").get_object(Bucket="repository", Key=key)["Body"].read() == files[name].read_bytes()
 
 
-def test_the_plain_template_deploys_and_answers(aws, files):
+def test_the_plain_template_deploys_and_answers(aws, files, plain):
     fleet = aws.launch_fleet()
     s3, cloudformation = aws.client("s3"), aws.client("cloudformation")
     s3.create_bucket(Bucket="releases", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-2"})
     s3.upload_file(str(files["zip"]), "releases", f"stopinator/{files['zip'].name}")
-    template = yaml.safe_load(files["template.yaml"].read_text())
-    # ministack refuses a template with a type that it does not know.
-    template["Resources"] = {
-        name: said for name, said in template["Resources"].items() if said["Type"] != "AWS::Logs::QueryDefinition"
+    # ministack refuses a template with a type that it does not know, and, as AWS does, one that is too large.
+    plain["Resources"] = {
+        name: said for name, said in plain["Resources"].items() if said["Type"] != "AWS::Logs::QueryDefinition"
     }
     values = {
         "CodeBucket": "releases", "CodePrefix": "stopinator/",
         "Architecture": re.search(r"(arm64|x86_64)\.zip$", files["zip"].name)[1],
     }
     cloudformation.create_stack(
-        StackName="plain", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"],
+        StackName="plain", TemplateBody=release.compact(plain), Capabilities=["CAPABILITY_IAM"],
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()],
     )
     cloudformation.get_waiter("stack_create_complete").wait(StackName="plain", WaiterConfig={"Delay": 1})
