@@ -1,16 +1,17 @@
-"""Records, from a real AWS account, what EC2 reports of an instance's last start and stop: tests/facts/*.json.
+"""Records, from a real AWS account, what EC2 reports of an instance's last start and stop, and what it answers to calls
+that it refuses: tests/facts/*.json and tests/facts/answers/*.json.
 
     make aws-facts
-    .tools/venv/bin/python scripts/aws_facts.py --yes --failed-start
+    .tools/venv/bin/python scripts/aws_facts.py --yes --only api shutdown
 
-IT HAS NEVER BEEN RUN ON A REAL ACCOUNT. Its flow was tried against moto alone, which boots nothing and hibernates
-nothing. Whoever runs it first should expect to mend it.
+IT HAS NEVER BEEN RUN ON A REAL ACCOUNT. Its flow was tried against moto alone, which boots nothing, hibernates nothing
+and asks no policy. Whoever runs it first should expect to mend it.
 
-It launches a few of the smallest instances, one after another, in the default network of the account and region that
+It launches a few of the smallest instances, one or two at a time, in the default network of the account and region that
 boto3 finds (AWS_PROFILE, AWS_DEFAULT_REGION; --subnet where there is no default network), and terminates all of them
-in the end, also when it is interrupted. It asks first. After a `kill -9`, run it again: it terminates what an
-earlier run has left behind. Instances, volumes and key carry the tag `stopinator-aws-facts`. Facts that are there
-already are written anew.
+in the end, also when it is interrupted. It asks first. After a `kill -9`, run it again: it removes what an earlier run
+has left behind. Instances, volumes, key and reservation carry the tag `stopinator-aws-facts`; role, group and launch
+template have that name. Facts that are there already are written anew.
 
 A fact is a JSON object; times are RFC 3339 in UTC:
 
@@ -22,13 +23,28 @@ A fact is a JSON object; times are RFC 3339 in UTC:
     state_transition_reason  StateTransitionReason; an empty text where there is none
     state_reason             StateReason: its code and message; null where there is none
 
+An answer, of a call that EC2 refuses, or that asks for a dry run:
+
+    what                     what was asked; the file's name as well
+    expect                   the error's code, as the documentation has it
+    code, message            the error's, as it came; empty texts where there was none
+    states                   of the instances some seconds later, where the call was no dry run; else null
+
 The texts are EC2's own, but for the ids in them: account, key and resource ids are zeros.
 
 Who runs it may need: ssm:GetParameter, ec2:DescribeImages, ec2:DescribeInstances, ec2:RunInstances, ec2:CreateTags,
-ec2:StopInstances, ec2:StartInstances, ec2:RebootInstances, ec2:TerminateInstances. For --failed-start also
-kms:CreateKey, kms:TagResource, kms:CreateAlias, kms:DescribeKey, kms:DisableKey, kms:DeleteAlias,
-kms:ScheduleKeyDeletion, and what EC2 needs to use the key: kms:CreateGrant, kms:Decrypt,
-kms:GenerateDataKeyWithoutPlaintext, kms:ReEncrypt*.
+ec2:StopInstances, ec2:StartInstances, ec2:RebootInstances, ec2:TerminateInstances; and
+
+    no-grant, disabled-key   kms:CreateKey, kms:TagResource, kms:CreateAlias, kms:DescribeKey, kms:DisableKey,
+                             kms:DeleteAlias, kms:ScheduleKeyDeletion, and what EC2 needs to use the key:
+                             kms:CreateGrant, kms:Decrypt, kms:GenerateDataKeyWithoutPlaintext, kms:ReEncrypt*
+    no-grant, permissions    iam:CreateRole, iam:PutRolePolicy, iam:DeleteRolePolicy, iam:DeleteRole, sts:AssumeRole
+    permissions              ec2:DeleteTags, ec2:CreateLaunchTemplate, ec2:DescribeLaunchTemplates,
+                             ec2:DeleteLaunchTemplate, autoscaling:CreateAutoScalingGroup,
+                             autoscaling:AttachInstances, autoscaling:DeleteAutoScalingGroup,
+                             iam:CreateServiceLinkedRole
+    capacity                 ec2:DescribeSubnets, ec2:CreateCapacityReservation, ec2:DescribeCapacityReservations,
+                             ec2:CancelCapacityReservation
 """
 
 import argparse
@@ -40,7 +56,7 @@ import signal
 import sys
 import time
 import uuid
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import boto3
@@ -48,12 +64,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 TAG = "stopinator-aws-facts"
 ALIAS = f"alias/{TAG}"
+KEY = f"{TAG}:a/b.c_d-E9"  # the role's tag key, with every kind of character that TagKey takes
 FACTS = Path(__file__).resolve().parent.parent / "tests" / "facts"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{}"
 ARCHITECTURES = {"t3.micro": "x86_64", "t4g.micro": "arm64"}
 SHUT_DOWN = "#!/bin/sh\nshutdown -h +1\n"  # a minute, so that it is seen running before
 GONE = ("shutting-down", "terminated")
+ALLOWED, DENIED = "DryRunOperation", "UnauthorizedOperation"
 
 
 class NotRecorded(Exception):
@@ -82,6 +100,7 @@ def masked(text):
     """The same text, its ids zeros."""
     text = re.sub(r"\b([a-z]+)-([0-9a-f]{17}|[0-9a-f]{8})\b", lambda found: f"{found[1]}-{'0' * len(found[2])}", text)
     text = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", str(uuid.UUID(int=0)), text)
+    text = re.sub(r"(?<=authorization failure message: )\S+", "...", text)
     return re.sub(r"\b\d{12}\b", "0" * 12, text)
 
 
@@ -99,14 +118,23 @@ def fact(what, expect, by, instance):
     }
 
 
+def policy(account, partition, region):
+    """What the template's role may do to an instance, for the tag key of the checks."""
+    from expand import expand, resolve  # it takes seconds, and only this needs it
+
+    pseudo = {"AWS::AccountId": account, "AWS::Partition": partition, "AWS::Region": region}
+    role = resolve(expand(), {"TagKey": KEY}, pseudo)["Resources"]["StopinatorRole"]["Properties"]
+    [document] = [said["PolicyDocument"] for said in role["Policies"] if said["PolicyName"] == "StopinatorTagged"]
+    return document
+
+
 class Account:
-    """The account for one run: whatever is launched in the block is terminated when it is left, whichever way."""
+    """The account for one run: whatever is made in the block is gone when it is left, whichever way."""
 
     def __init__(self, session, arguments):
-        self.arguments = arguments
-        self.ec2 = session.client("ec2")
-        self.kms = session.client("kms")
-        self.ssm = session.client("ssm")
+        self.arguments, self.session = arguments, session
+        self.ec2, self.kms, self.ssm = (session.client(service) for service in ("ec2", "kms", "ssm"))
+        self.iam, self.scaling = session.client("iam"), session.client("autoscaling")
         self.ids = set()
         self.key = None
         self.recorded, self.missing = [], []
@@ -123,8 +151,13 @@ class Account:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def tells_any_of(self, *stories):
+        return bool(set(stories) & set(self.arguments.only))
+
     def clear(self):
-        """Terminates everything that carries the tag, and waits until it is gone; the key is to be deleted."""
+        """Removes all that this run or one before has made, and waits until the instances are gone."""
+        if self.tells_any_of("permissions"):
+            self.delete_group()  # first: it would replace an instance that is terminated
         ids = self.ids
         try:
             ids = ids | self.left_behind()
@@ -134,8 +167,55 @@ class Account:
                 self.wait_for(lambda: not self.left_behind() & ids, "they are not gone")
         except (BotoCoreError, ClientError, NotRecorded) as error:
             print(f"LOOK FOR YOURSELF whether {', '.join(sorted(ids)) or TAG} is terminated: {error}", file=sys.stderr)
-        if self.arguments.failed_start:
+        if self.tells_any_of("capacity"):
+            self.delete_reservations()
+        if self.tells_any_of("no-grant", "permissions"):
+            self.delete_role()
+        if self.tells_any_of("no-grant", "disabled-key"):
             self.delete_key()
+
+    def delete(self, what, *calls):
+        """Makes these calls; what is not there is none to delete."""
+        for call, parameters in calls:
+            try:
+                call(**parameters)
+            except (BotoCoreError, ClientError) as error:
+                if not re.search("NotFound|NoSuchEntity|not found", str(error)):
+                    print(f"LOOK FOR YOURSELF whether {what} is deleted: {error}", file=sys.stderr)
+
+    def delete_group(self):
+        self.delete(
+            f"the Auto Scaling group {TAG}",
+            (self.scaling.delete_auto_scaling_group, {"AutoScalingGroupName": TAG, "ForceDelete": True}),
+        )
+        self.delete_all(
+            "launch template", self.ec2.describe_launch_templates, "LaunchTemplates", "LaunchTemplateId",
+            self.ec2.delete_launch_template, [{"Name": "launch-template-name", "Values": [TAG]}],
+        )
+
+    def delete_role(self):
+        self.delete(
+            f"the role {TAG}",
+            (self.iam.delete_role_policy, {"RoleName": TAG, "PolicyName": TAG}),
+            (self.iam.delete_role, {"RoleName": TAG}),
+        )
+
+    def delete_reservations(self):
+        self.delete_all(
+            "capacity reservation", self.ec2.describe_capacity_reservations, "CapacityReservations",
+            "CapacityReservationId", self.ec2.cancel_capacity_reservation,
+            [{"Name": "tag-key", "Values": [TAG]}, {"Name": "state", "Values": ["active", "pending"]}],
+        )
+
+    def delete_all(self, what, describe, found, name, call, filters):
+        """Looks for all of a kind that are this script's, and deletes them."""
+        try:
+            ids = [said[name] for said in describe(Filters=filters)[found]]
+        except (BotoCoreError, ClientError) as error:
+            print(f"LOOK FOR YOURSELF whether a {what} of {TAG} is left: {error}", file=sys.stderr)
+            return
+        for id_ in ids:
+            self.delete(f"the {what} {id_}", (call, {name: id_}))
 
     def delete_key(self):
         """The key of this run, or, by its alias, of one before."""
@@ -145,14 +225,11 @@ class Account:
             if "NotFoundException" not in str(error):
                 print(f"LOOK FOR YOURSELF whether the key {ALIAS} is deleted: {error}", file=sys.stderr)
             return
-        for call, parameters in [
+        self.delete(
+            f"the key {key}",
             (self.kms.schedule_key_deletion, {"KeyId": key, "PendingWindowInDays": 7}),
             (self.kms.delete_alias, {"AliasName": ALIAS}),
-        ]:
-            try:
-                call(**parameters)
-            except (BotoCoreError, ClientError) as error:
-                print(f"LOOK FOR YOURSELF at the key {key}: {error}", file=sys.stderr)
+        )
         print(f"==> The key {key} is to be deleted in 7 days", flush=True)
         self.key = None
 
@@ -167,10 +244,13 @@ class Account:
             if instance["State"]["Name"] != "terminated"
         }
 
+    def image(self):
+        name = IMAGE.format(ARCHITECTURES[self.arguments.type])
+        return self.ssm.get_parameter(Name=name)["Parameter"]["Value"]
+
     def launch(self, key=None, **more):
         """Runs one instance, once it is running; its id and when it was asked for."""
-        name = IMAGE.format(ARCHITECTURES[self.arguments.type])
-        image_id = self.ssm.get_parameter(Name=name)["Parameter"]["Value"]
+        image_id = self.image()
         [image] = self.ec2.describe_images(ImageIds=[image_id])["Images"]
         [root] = [disk for disk in image["BlockDeviceMappings"] if disk["DeviceName"] == image["RootDeviceName"]]
         disk = {
@@ -186,7 +266,7 @@ class Account:
                 InstanceInitiatedShutdownBehavior="stop",
                 BlockDeviceMappings=[{"DeviceName": root["DeviceName"], "Ebs": disk}],
                 TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
-                **({"SubnetId": self.arguments.subnet} if self.arguments.subnet else {}), **more,
+                **{**({"SubnetId": self.arguments.subnet} if self.arguments.subnet else {}), **more},
             )
             instance_id = launched["Instances"][0]["InstanceId"]
             self.ids.add(instance_id)
@@ -238,7 +318,83 @@ class Account:
         print(f"    {what}: {text}", flush=True)
         self.recorded.append(what)
 
-    # -- the stories: what is done to one instance --
+    def ask(self, what, expect, call, ids=()):
+        """Makes a call that EC2 is to refuse, and writes down how it did."""
+        code = message = ""
+        try:
+            call()
+        except ClientError as error:
+            code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+        states = None
+        if ids:
+            self.pause(10)
+            states = [self.look(instance_id)["State"]["Name"] for instance_id in ids]
+        answer = {"what": what, "expect": expect, "code": code, "message": masked(message), "states": states}
+        text = json.dumps(answer, indent=2)
+        (self.arguments.out / "answers").mkdir(exist_ok=True)
+        (self.arguments.out / "answers" / f"{what}.json").write_text(text + "\n")
+        print(f"    {what}: {text}", flush=True)
+        self.recorded.append(what)
+        if code != expect:
+            self.missing.append(f"{what}: EC2 answered {code or 'nothing'}, not {expect}")
+        return code
+
+    def role(self):
+        """EC2, in the name of a role that has the template's statement about the tag, and nothing else."""
+        caller = self.session.client("sts").get_caller_identity()
+        partition, account = caller["Arn"].split(":")[1], caller["Account"]
+        trust = {
+            "Effect": "Allow", "Principal": {"AWS": f"arn:{partition}:iam::{account}:root"}, "Action": "sts:AssumeRole",
+        }
+        role = self.iam.create_role(
+            RoleName=TAG, Description=f"{TAG}: may be deleted", Tags=[{"Key": TAG, "Value": ""}],
+            AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+        )["Role"]
+        document = json.dumps(policy(account, partition, self.session.region_name))
+        self.iam.put_role_policy(RoleName=TAG, PolicyName=TAG, PolicyDocument=document)
+
+        def assumed():
+            try:
+                return self.session.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName=TAG)["Credentials"]
+            except ClientError as error:
+                if "AccessDenied" not in str(error):  # it is, until the role is known everywhere
+                    raise
+                return None
+
+        given = self.wait_for(assumed, "the role cannot be assumed")
+        return self.session.client(
+            "ec2", aws_access_key_id=given["AccessKeyId"], aws_secret_access_key=given["SecretAccessKey"],
+            aws_session_token=given["SessionToken"],
+        )
+
+    def encrypted(self):
+        """An instance with a key of its own that is stopped; its id."""
+        if self.key is None:
+            tags = [{"TagKey": TAG, "TagValue": ""}]
+            with undisturbed():
+                self.key = self.kms.create_key(Description=f"{TAG}: may be deleted", Tags=tags)["KeyMetadata"]["KeyId"]
+            self.kms.create_alias(AliasName=ALIAS, TargetKeyId=self.key)
+        instance_id, _ = self.launch(key=self.key)
+        self.ec2.stop_instances(InstanceIds=[instance_id])
+        self.arrive(instance_id, "stopped")
+        return instance_id
+
+    def fall_back(self, what, ec2, instance_id):
+        """Starts an instance that is to fall back."""
+        before = self.look(instance_id).get("StateReason")
+        by = now()
+        ec2.start_instances(InstanceIds=[instance_id])
+
+        def fell_back():
+            instance = self.look(instance_id)
+            if instance["State"]["Name"] == "running":
+                raise NotRecorded(f"{what}: it runs all the same")
+            return instance["State"]["Name"] == "stopped" and instance.get("StateReason") != before
+
+        self.wait_for(fell_back, "it did not fall back")
+        self.record(what, "failed-start", by, instance_id)
+
+    # -- the stories: what is done to an instance --
 
     def by_api(self):
         """Launch, stop, start, reboot, by the API"""
@@ -286,54 +442,140 @@ class Account:
         self.arrive(instance_id, "stopped")
         self.record("hibernation", "stopped-by-somebody", by, instance_id)
 
-    def fail_to_start(self):
+    def start_without_grant(self):
+        """A start that fails: who starts it may not grant EC2 the use of its key"""
+        ec2 = self.role()
+        instance_id = self.encrypted()
+        self.ec2.create_tags(Resources=[instance_id], Tags=[{"Key": KEY, "Value": "true"}])
+        self.wait_for(lambda: self.may(ec2.start_instances, instance_id), "the role may not start it")
+        self.fall_back("no-grant", ec2, instance_id)
+
+    def start_with_disabled_key(self):
         """A start that fails: the key of the root volume is disabled"""
-        tags = [{"TagKey": TAG, "TagValue": ""}]
-        with undisturbed():
-            self.key = self.kms.create_key(Description=f"{TAG}: may be deleted", Tags=tags)["KeyMetadata"]["KeyId"]
-        self.kms.create_alias(AliasName=ALIAS, TargetKeyId=self.key)
-        instance_id, _ = self.launch(key=self.key)
-        self.ec2.stop_instances(InstanceIds=[instance_id])
-        self.arrive(instance_id, "stopped")
-        before = self.look(instance_id).get("StateReason")
+        instance_id = self.encrypted()
         self.kms.disable_key(KeyId=self.key)
         self.pause(60)  # until EC2 knows it
-        by = now()
-        self.ec2.start_instances(InstanceIds=[instance_id])
+        self.fall_back("failed-start", self.ec2, instance_id)
 
-        def fell_back():
-            instance = self.look(instance_id)
-            if instance["State"]["Name"] == "running":
-                raise NotRecorded("it runs, though its key is disabled")
-            return instance["State"]["Name"] == "stopped" and instance.get("StateReason") != before
+    def start_beyond_capacity(self):
+        """A start of two where a capacity reservation has room for one"""
+        chosen = {"SubnetIds": [self.arguments.subnet]} if self.arguments.subnet else {
+            "Filters": [{"Name": "default-for-az", "Values": ["true"]}]
+        }
+        subnet = self.ec2.describe_subnets(**chosen)["Subnets"][0]
+        reservation = self.ec2.create_capacity_reservation(
+            InstanceType=self.arguments.type, InstancePlatform="Linux/UNIX", InstanceCount=1,
+            AvailabilityZone=subnet["AvailabilityZone"], InstanceMatchCriteria="targeted",
+            EndDateType="limited", EndDate=now() + timedelta(hours=2),
+            TagSpecifications=[{"ResourceType": "capacity-reservation", "Tags": [{"Key": TAG, "Value": ""}]}],
+        )["CapacityReservation"]["CapacityReservationId"]
+        target = {"CapacityReservationTarget": {"CapacityReservationId": reservation}}
+        ids = []
+        for _ in range(2):  # one after another: there is room for one
+            instance_id, _ = self.launch(SubnetId=subnet["SubnetId"], CapacityReservationSpecification=target)
+            self.ec2.stop_instances(InstanceIds=[instance_id])
+            self.arrive(instance_id, "stopped")
+            ids.append(instance_id)
+        self.pause(60)  # until the reservation is free again
+        self.ask(
+            "start-beyond-capacity", "ReservationCapacityExceeded",
+            lambda: self.ec2.start_instances(InstanceIds=ids), ids,
+        )
 
-        self.wait_for(fell_back, "it did not fall back")
-        self.record("failed-start", "failed-start", by, instance_id)
+    def may(self, call, instance_id):
+        """Whether EC2 says so, in a dry run."""
+        try:
+            call(InstanceIds=[instance_id], DryRun=True)
+        except ClientError as error:
+            if (code := error.response["Error"]["Code"]) in (ALLOWED, DENIED):
+                return code == ALLOWED
+            raise
+        raise NotRecorded("that was no dry run")
+
+    def ask_for_permission(self):
+        """What the template's role may do, asked of EC2 in dry runs"""
+        ec2 = self.role()
+        instance_id, _ = self.launch()
+        self.ec2.create_tags(Resources=[instance_id], Tags=[{"Key": KEY, "Value": "true"}])
+        self.wait_for(lambda: self.may(ec2.stop_instances, instance_id), "the role may not stop what it should")
+
+        def ask(kind, expect):
+            self.pause(15)  # until IAM has the tags as they are
+            for name, call in ("stop", ec2.stop_instances), ("start", ec2.start_instances):
+                self.ask(f"{name}-{kind}", expect, lambda: call(InstanceIds=[instance_id], DryRun=True))
+
+        ask("tagged", ALLOWED)
+        for kind, value, expect in ("empty", "", ALLOWED), ("opted-out", "False", DENIED):
+            self.ec2.create_tags(Resources=[instance_id], Tags=[{"Key": KEY, "Value": value}])
+            ask(kind, expect)
+        self.ec2.delete_tags(Resources=[instance_id], Tags=[{"Key": KEY}])
+        ask("untagged", DENIED)
+
+        self.ec2.create_tags(Resources=[instance_id], Tags=[{"Key": KEY, "Value": "true"}])
+        self.ec2.create_launch_template(
+            LaunchTemplateName=TAG, LaunchTemplateData={"ImageId": self.image(), "InstanceType": self.arguments.type}
+        )
+        self.scaling.create_auto_scaling_group(
+            AutoScalingGroupName=TAG, LaunchTemplate={"LaunchTemplateName": TAG, "Version": "$Latest"},
+            MinSize=0, MaxSize=1, VPCZoneIdentifier=self.look(instance_id)["SubnetId"],
+        )
+        self.scaling.attach_instances(AutoScalingGroupName=TAG, InstanceIds=[instance_id])
+        grouped = {"Key": "aws:autoscaling:groupName", "Value": TAG}
+        self.wait_for(lambda: grouped in self.look(instance_id)["Tags"], "it is in no group")
+        ask("grouped", DENIED)
 
     def run(self):
-        stories = [self.by_api, self.from_within, self.hibernate]
-        for story in [*stories, self.fail_to_start] if self.arguments.failed_start else stories:
+        for name, story in STORIES.items():
+            if name not in self.arguments.only:
+                continue
             print(f"==> {story.__doc__}", flush=True)
             try:
-                story()
+                story(self)
             except (BotoCoreError, ClientError, NotRecorded) as error:
                 # Such as an instance type that cannot hibernate. The other stories go on.
                 self.missing.append(f"{story.__doc__}: {error}")
                 print(f"    Not recorded: {error}", flush=True)
+            if name == "permissions":
+                self.delete_group()
+            if name in ("no-grant", "permissions"):
+                self.delete_role()
             if self.ids:
                 self.ec2.terminate_instances(InstanceIds=sorted(self.ids))
                 self.ids.clear()
 
 
+# In this order: the key is disabled at last.
+STORIES = {
+    "api": Account.by_api,
+    "shutdown": Account.from_within,
+    "hibernation": Account.hibernate,
+    "no-grant": Account.start_without_grant,
+    "disabled-key": Account.start_with_disabled_key,
+    "capacity": Account.start_beyond_capacity,
+    "permissions": Account.ask_for_permission,
+}
+# What they take besides instances.
+TAKES = {
+    ("no-grant", "disabled-key"): "a KMS key, which is deleted but lingers for 7 days ($1 a month, by the hour)",
+    ("no-grant", "permissions"): "a role that may stop and start instances with a tag of this script",
+    ("permissions",): "a launch template and an Auto Scaling group, with the instance in it",
+    ("capacity",): "a capacity reservation for one instance, which costs what the instance costs",
+}
+
+
 def consent(account_id, region, account):
     """Says what will be done and asks whether it may."""
     kind, left = account.arguments.type, sorted(account.left_behind())
+    only = {name: story for name, story in STORIES.items() if name in account.arguments.only}
     print(f"Account {account_id}, region {region}.")
-    print(f"This launches 3 instances ({kind}, encrypted disk of 8 GB), one after another; stops, starts, reboots and")
-    print("hibernates them; and terminates them in the end. Some 15 minutes, a few US cents.")
-    if account.arguments.failed_start:
-        print("For the failed start it launches one more and creates a KMS key, disables it and has it deleted; the")
-        print("key lingers for 7 days.")
+    print(f"This launches instances ({kind}, encrypted disk of 8 GB), one or two at a time; stops, starts, reboots and")
+    print("hibernates them; and terminates them in the end. It will tell of:")
+    for name, story in only.items():
+        print(f"  {name}: {story.__doc__}")
+    for stories, what in TAKES.items():
+        if asked := [name for name in stories if name in only]:
+            print(f"For {' and '.join(asked)} it makes {what}.")
+    print("All of it together takes less than an hour, and some US cents. All but the key is gone in the end.")
     if left:
         print(f"It also terminates what an earlier run has left behind: {', '.join(left)}.")
     print(f"The facts go to {account.arguments.out}.")
@@ -348,7 +590,7 @@ def consent(account_id, region, account):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--failed-start", action="store_true", help="also a start that fails, which takes a KMS key")
+    parser.add_argument("--only", nargs="+", choices=STORIES, default=list(STORIES), help="what to tell of; or else all")
     parser.add_argument("--type", choices=ARCHITECTURES, default="t3.micro")
     parser.add_argument("--subnet", help="where to launch; the default network unless given")
     parser.add_argument("--wait", type=float, default=900, metavar="SECONDS", help="for one thing to happen, at most")

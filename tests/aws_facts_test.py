@@ -1,5 +1,7 @@
 """scripts/aws_facts.py against moto: its flow, not the facts. moto boots nothing, and fails no start.
 
+What moto does not know at all is put into it here: capacity reservations, and what a role may do by the tags.
+
     .tools/venv/bin/python -m pytest tests/aws_facts_test.py
 """
 
@@ -15,14 +17,18 @@ from pathlib import Path
 
 import boto3
 import pytest
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.responses import EC2Response
 from moto.server import ThreadedMotoServer
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from aws_facts import FACTS, TAG, masked  # noqa: E402
+from aws_facts import ALLOWED, DENIED, FACTS, KEY, STORIES, TAG, masked  # noqa: E402
+from expand import load  # noqa: E402
 
 FIELDS = ["what", "expect", "by", "state", "launch_time", "state_transition_reason", "state_reason"]
+ANSWER_FIELDS = ["what", "expect", "code", "message", "states"]
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -78,15 +84,65 @@ def endpoint():
 
 
 @pytest.fixture
-def account(endpoint):
+def reservations(monkeypatch):
+    """Capacity reservations, their states by id. Each has room for one instance: a start of two is refused."""
+    made, start = {}, EC2Response.start_instances
+
+    def answer(name, body):
+        return f'<{name}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">{body}</{name}Response>'
+
+    def create_capacity_reservation(self):
+        made[id_ := "cr-0123456789abcdef0"] = "active"
+        body = f"<capacityReservation><capacityReservationId>{id_}</capacityReservationId></capacityReservation>"
+        return answer("CreateCapacityReservation", body)
+
+    def describe_capacity_reservations(self):
+        active = [id_ for id_, state in made.items() if state == "active"]
+        items = "".join(f"<item><capacityReservationId>{id_}</capacityReservationId></item>" for id_ in active)
+        return answer("DescribeCapacityReservations", f"<capacityReservationSet>{items}</capacityReservationSet>")
+
+    def cancel_capacity_reservation(self):
+        made[self._get_param("CapacityReservationId")] = "cancelled"
+        return answer("CancelCapacityReservation", "<return>true</return>")
+
+    def start_instances(self):
+        if len(self._get_param("InstanceIds", [])) == 2 and "active" in made.values():
+            raise EC2ClientError("ReservationCapacityExceeded", "No room in cr-0123456789abcdef0.")
+        return start(self)
+
+    for function in (
+        create_capacity_reservation, describe_capacity_reservations, cancel_capacity_reservation, start_instances
+    ):
+        monkeypatch.setattr(EC2Response, function.__name__, function, raising=False)
+    return made
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """A dry run of a stop or start is answered by the instance's tags, as the template's policy has it."""
+    answer = EC2Response.error_on_dryrun
+
+    def error_on_dryrun(self):
+        if self._get_param("DryRun") and (ids := self._get_param("InstanceIds", [])):
+            tags = {tag["key"]: tag["value"] for tag in self.ec2_backend.describe_tags({"resource-id": ids})}
+            opted_out = tags.get(KEY, "").lower() in ("false", "no", "never", "ignore")
+            if KEY not in tags or opted_out or "aws:autoscaling:groupName" in tags:
+                raise EC2ClientError("UnauthorizedOperation", "Encoded authorization failure message: 0aZ-_x")
+        return answer(self)
+
+    monkeypatch.setattr(EC2Response, "error_on_dryrun", error_on_dryrun)
+
+
+@pytest.fixture
+def account(endpoint, reservations):
     """An empty one."""
     urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")).close()
     return Account(endpoint)
 
 
-def test_it_records_what_moto_can_show_and_terminates_everything(account, tmp_path):
-    code, output = account.run("--yes", "--failed-start", "--wait", "1", "--out", str(tmp_path))
-    facts = {path.stem: json.loads(path.read_text()) for path in tmp_path.iterdir()}
+def test_it_records_what_moto_can_show_and_leaves_nothing(account, reservations, judged, tmp_path):
+    code, output = account.run("--yes", "--wait", "1", "--out", str(tmp_path))
+    facts = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
     assert {what: (fact["expect"], fact["state"]) for what, fact in facts.items()} == {
         "launch": ("running", "running"),
         "api-stop": ("stopped-by-somebody", "stopped"),
@@ -100,12 +156,25 @@ def test_it_records_what_moto_can_show_and_terminates_everything(account, tmp_pa
     assert facts["api-stop"]["state_transition_reason"].startswith("User initiated (")
     assert facts["api-stop"]["state_reason"]["code"] == "Client.UserInitiatedShutdown"
 
+    answers = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "answers").iterdir()}
+    asked = {"tagged": ALLOWED, "empty": ALLOWED, "opted-out": DENIED, "untagged": DENIED, "grouped": DENIED}
+    expected = {f"{action}-{kind}": code for kind, code in asked.items() for action in ("stop", "start")}
+    expected["start-beyond-capacity"] = "ReservationCapacityExceeded"
+    assert {what: answer["code"] for what, answer in answers.items()} == expected, output
+    for what, answer in answers.items():
+        assert list(answer) == ANSWER_FIELDS and (answer["what"], answer["expect"]) == (what, answer["code"])
+    assert answers["start-beyond-capacity"]["states"] == ["stopped", "stopped"]
+    assert answers["start-beyond-capacity"]["message"] == "No room in cr-00000000000000000."
+    assert answers["stop-untagged"]["message"] == "Encoded authorization failure message: ..."
+
     # What did not happen is said, and is no fact.
     assert code == 1
-    assert "it still runs" in output and "it runs, though its key is disabled" in output
+    for said in ("it still runs", "no-grant: it runs all the same", "failed-start: it runs all the same"):
+        assert said in output
+    assert "LOOK" not in output and "EC2 answered" not in output
 
     instances = account.instances()
-    assert {instance["State"]["Name"] for instance in instances} == {"terminated"} and len(instances) == 4
+    assert {instance["State"]["Name"] for instance in instances} == {"terminated"} and len(instances) == 8
     for instance in instances:
         tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
         assert TAG in tags and tags["Stopinator"] == "false"
@@ -113,6 +182,43 @@ def test_it_records_what_moto_can_show_and_terminates_everything(account, tmp_pa
     keys = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in kms.list_keys()["Keys"]]
     assert [key["KeyState"] for key in keys if TAG in key["Description"]] == ["PendingDeletion"]
     assert not [alias for alias in kms.list_aliases()["Aliases"] if TAG in alias["AliasName"]]
+    assert account.client("iam").list_roles()["Roles"] == []
+    assert account.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"] == []
+    assert account.client("ec2").describe_launch_templates()["LaunchTemplates"] == []
+    assert set(reservations.values()) == {"cancelled"}
+
+
+def test_an_answer_that_is_not_as_expected_is_recorded_and_said(account, tmp_path):
+    """moto, as it is, allows everything."""
+    code, output = account.run("--yes", "--only", "permissions", "--wait", "1", "--out", str(tmp_path))
+    assert code == 1 and "start-untagged: EC2 answered DryRunOperation, not UnauthorizedOperation" in output
+    assert json.loads((tmp_path / "answers" / "start-untagged.json").read_text())["code"] == ALLOWED
+    assert "tagged" not in output.split("Not recorded:")[1].replace("untagged", "")
+    assert {path.name for path in tmp_path.iterdir()} == {"answers"}
+
+
+def test_the_policy_that_is_asked_about_is_the_templates(account, judged, tmp_path):
+    pattern = load()["Parameters"]["TagKey"]["AllowedPattern"]
+    assert re.fullmatch(pattern, KEY) and set("._:/-") <= set(KEY)
+    with account.start("--yes", "--only", "permissions", "--wait", "30", "--out", str(tmp_path)) as process:
+        iam = account.client("iam")
+        while not (roles := iam.list_roles()["Roles"]) or not iam.list_role_policies(RoleName=TAG)["PolicyNames"]:
+            assert process.poll() is None
+        document = iam.get_role_policy(RoleName=TAG, PolicyName=TAG)["PolicyDocument"]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+    [role], [statement] = roles, document["Statement"]
+    assert role["RoleName"] == TAG and statement["Sid"] == "StopAndStartTagged"
+    assert statement["Condition"]["StringLike"] == {f"aws:ResourceTag/{KEY}": ["*", ""]}
+    assert statement["Condition"]["StringEquals"] == {"aws:RequestedRegion": ["eu-central-1"]}
+    assert iam.list_roles()["Roles"] == [] and account.states() <= {"terminated"}
+
+
+def test_what_ec2_answered_is_what_is_expected():
+    """The answers that somebody has recorded; see tests/facts."""
+    for path in (FACTS / "answers").glob("*.json"):
+        answer = json.loads(path.read_text())
+        assert answer["code"] == answer["expect"], answer
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -144,6 +250,7 @@ def test_what_an_earlier_run_left_behind_is_terminated(account, tmp_path):
 def test_without_consent_nothing_is_done(account, tmp_path, answer):
     code, output = account.run("--out", str(tmp_path), answer=answer)
     assert code == 1 and "Nothing was done" in output
+    assert all(f"  {name}: {story.__doc__}\n" in output for name, story in STORIES.items())
     assert "Account 123456789012, region eu-central-1" in output
     assert account.instances() == [] and list(tmp_path.iterdir()) == []
 
