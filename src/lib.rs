@@ -18,6 +18,7 @@ pub mod handler;
 mod meant;
 pub mod place;
 pub mod plan;
+mod quote;
 pub mod reason;
 pub mod report;
 pub mod request;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::quote;
+
 /// A region's name, such as `ap-northeast-2`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
@@ -51,7 +53,7 @@ impl TryFrom<String> for Region {
             }
             [] => false,
         };
-        if shaped { Ok(Self(text.into())) } else { Err(RegionError { text }) }
+        if shaped { Ok(Self(text.into())) } else { Err(RegionError { text: quote::word(&text) }) }
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::place::Region;
+use crate::quote;
 use crate::reason::{FailedStart, Why};
 
 /// An EC2 instance id: `i-` and 8 or 17 lower-case hexadecimal digits.
@@ -55,7 +56,7 @@ impl TryFrom<&str> for InstanceId {
     type Error = InstanceIdError;
 
     fn try_from(text: &str) -> Result<Self, Self::Error> {
-        let error = || InstanceIdError { text: text.to_owned() };
+        let error = || InstanceIdError { text: quote::word(text) };
         let digits = text.strip_prefix("i-").ok_or_else(error)?;
         let hexadecimal = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if !hexadecimal || !matches!(digits.len(), 8 | 17) {

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 
 use crate::action::RequestedAction;
 use crate::place::Region;
+use crate::quote;
 use crate::zone::zone;
 
 /// Every variable that this function reads under its own prefix.
@@ -135,7 +136,7 @@ impl Reader {
             None => default,
             Some(Ok(value)) => value,
             Some(Err(problem)) => {
-                self.problems.push(format!("{name}: {problem}"));
+                self.problems.push(format!("{name}: {}", quote::sentence(&problem)));
                 default
             }
         }
@@ -149,7 +150,11 @@ impl Reader {
             .collect();
         unknown.sort();
         for name in unknown {
-            self.problems.push(format!("{name}: there is no such setting; there are {}", NAMES.join(", ")));
+            self.problems.push(format!(
+                "{}: there is no such setting; there are {}",
+                quote::word(name),
+                NAMES.join(", ")
+            ));
         }
     }
 
@@ -334,6 +339,22 @@ mod tests {
         for name in ["STOPINATOR_TYPO", "STOPINATOR_ACTION", "STOPINATOR_MAX_ACTIONS", "STOPINATOR_REGIONS"] {
             assert!(error.contains(&format!("{name}: ")), "{name} is not in: {error}");
         }
+    }
+
+    #[test]
+    fn what_is_long_is_cut_in_the_error() {
+        let long = "x".repeat(1_000_000);
+        for name in NAMES.iter().filter(|name| **name != "STOPINATOR_TAG_KEY") {
+            let error = read(&[(name, &long)]).unwrap_err();
+            assert!(error.len() < 1_000 && error.contains(name), "{name}: {} bytes", error.len());
+        }
+        for (name, value) in
+            [("STOPINATOR_TAG_KEY", format!("aws:{}", &long[..100])), ("STOPINATOR_TAG_KEY", long.clone())]
+        {
+            assert!(read(&[(name, &value)]).unwrap_err().len() < 1_000);
+        }
+        let error = read(&[(&format!("STOPINATOR_{long}"), "1")]).unwrap_err();
+        assert!(error.len() < 1_000 && error.contains("STOPINATOR_xxx"), "{} bytes", error.len());
     }
 
     #[test]

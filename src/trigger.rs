@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::action::RequestedAction;
 use crate::place::Region;
+use crate::quote;
 use crate::request::Request;
 use crate::resource::InstanceId;
 use crate::settings::Settings;
@@ -23,8 +24,9 @@ pub enum TriggerError {
     Bad(String),
     /// Too old, or from the future.
     #[error(
-        "stale-event: `time` is {time}, {distance} minutes {direction} the present {now}; at most {limit} minutes are \
-         accepted (STOPINATOR_MAX_EVENT_AGE_MINUTES sets how far past), and nothing was done"
+        "stale-event: `time` is {time}, {}{distance} minutes {direction} the present {now}; at most {limit} minutes are \
+         accepted (STOPINATOR_MAX_EVENT_AGE_MINUTES sets how far past), and nothing was done",
+        if distance == limit { "more than " } else { "" }
     )]
     Stale {
         /// The trigger's time.
@@ -104,13 +106,13 @@ impl ScheduledEvent {
             return Err(TriggerError::Bad(format!(
                 "`detail-type`: `{}` is not `Scheduled Event`; to act on other events, send a command from the rule's \
                  input transformer",
-                self.detail_type
+                quote::word(&self.detail_type)
             )));
         }
         if !matches!(self.source.as_str(), "aws.events" | "aws.scheduler") {
             return Err(TriggerError::Bad(format!(
                 "`source`: `{}` is neither `aws.events` nor `aws.scheduler`",
-                self.source
+                quote::word(&self.source)
             )));
         }
         Ok(Command { action: settings.action, time: Some(self.time), dry_run: None, instance_ids: None, regions: None })
@@ -167,7 +169,8 @@ fn not_empty<T: Ord>(field: &str, list: Vec<T>) -> Result<BTreeSet<T>, TriggerEr
 fn narrow(asked: BTreeSet<Region>, deployed: &[Region]) -> Result<Vec<Region>, TriggerError> {
     match asked.iter().find(|region| !deployed.contains(region)) {
         Some(region) => Err(TriggerError::Bad(format!(
-            "`regions`: `{region}` is not among this deployment's regions, {deployed:?}"
+            "`regions`: `{}` is not among this deployment's regions, {deployed:?}",
+            quote::word(region.as_str())
         ))),
         None => Ok(asked.into_iter().collect()),
     }
@@ -177,11 +180,11 @@ fn read<T: DeserializeOwned>(json: &str) -> Result<T, TriggerError> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         TriggerError::Bad(match error.path().to_string().as_str() {
-            "." => error.inner().to_string(),
-            path => format!("`{path}`: {}", error.inner()),
+            "." => quote::sentence(&error.inner().to_string()),
+            path => format!("`{}`: {}", quote::word(path), quote::sentence(&error.inner().to_string())),
         })
     })?;
-    deserializer.end().map_err(|error| TriggerError::Bad(error.to_string()))?;
+    deserializer.end().map_err(|error| TriggerError::Bad(quote::sentence(&error.to_string())))?;
     Ok(value)
 }
 
@@ -327,8 +330,32 @@ mod tests {
                 assert_eq!(result.is_ok(), accepted, "{trigger}");
                 if let Err(error) = result {
                     assert!(error.starts_with("stale-event: ") && error.contains(time), "{error}");
+                    assert!(!error.contains(", 60 minutes") && !error.contains(", 5 minutes"), "{error}");
                 }
             }
+        }
+    }
+
+    /// A megabyte in any place: the message is short, and names the field.
+    #[test]
+    fn what_is_long_is_cut_in_the_error() {
+        let long = "x".repeat(1_000_000);
+        for (json, names) in [
+            (format!(r#"{{"action": "{long}"}}"#), "action"),
+            (format!(r#"{{"action": "stop", "{long}": 1}}"#), "unknown field `xxx"),
+            (format!(r#"{{"action": "stop", "time": "{long}"}}"#), "time"),
+            (format!(r#"{{"action": "stop", "dry_run": "{long}"}}"#), "dry_run"),
+            (format!(r#"{{"action": "stop", "instance_ids": ["{long}"]}}"#), "instance_ids[0]"),
+            (format!(r#"{{"action": "stop", "regions": ["{long}"]}}"#), "regions[0]"),
+            (format!(r#"{{"action": "stop", "regions": ["ab-{long}-1"]}}"#), "regions"),
+            (format!(r#"{{"detail-type": "{long}", "source": "aws.events", "time": "{NOW}"}}"#), "detail-type"),
+            (format!(r#"{{"detail-type": "Scheduled Event", "source": "{long}", "time": "{NOW}"}}"#), "source"),
+            (format!(r#"{{"detail-type": "Scheduled Event", "source": "aws.events", "time": "{long}"}}"#), "time"),
+            (format!(r#"{{"action": "stop"}}{long}"#), "trailing"),
+            (format!("[{long}"), "a trigger is a JSON object"),
+        ] {
+            let error = parse(&json).unwrap_err();
+            assert!(error.len() < 1_000 && error.contains(names), "{names}: {} bytes: {error:.200}", error.len());
         }
     }
 

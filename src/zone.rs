@@ -80,6 +80,87 @@ const ABBREVIATIONS: [(&str, &str); 36] = [
     ("Z", "UTC"),
 ];
 
+/// Places of AWS regions, and great cities, whose zone bears another name. By their likeness to names that there are,
+/// some would be taken for places in other countries.
+const PLACES: [(&str, &str); 44] = [
+    ("Africa/Cairo", "Alexandria"),
+    ("Africa/Casablanca", "Rabat"),
+    ("Africa/Johannesburg", "Cape Town, Pretoria, Durban"),
+    ("Africa/Lagos", "Abuja"),
+    ("America/Bogota", "Medellin"),
+    (
+        "America/Chicago",
+        "Dallas, Houston, Austin, San Antonio, Minneapolis, New Orleans, Nashville, Memphis, Saint Louis",
+    ),
+    ("America/Denver", "Salt Lake City, Albuquerque"),
+    ("America/Edmonton", "Calgary"),
+    ("America/Guayaquil", "Quito"),
+    (
+        "America/Los_Angeles",
+        "Oregon, California, Northern California, San Francisco, San Jose, San Diego, Seattle, Portland, Las Vegas, Sacramento, Palo Alto, Silicon Valley",
+    ),
+    ("America/Mexico_City", "Queretaro, Guadalajara"),
+    (
+        "America/New_York",
+        "Virginia, Northern Virginia, Ohio, Washington, Washington DC, Boston, Miami, Atlanta, Philadelphia, Columbus, Pittsburgh, Baltimore, Charlotte, Orlando, Cleveland",
+    ),
+    ("America/Sao_Paulo", "Rio de Janeiro, Rio, Brasilia, Belo Horizonte"),
+    ("America/Toronto", "Ottawa, Quebec"),
+    ("Asia/Dubai", "Abu Dhabi, United Arab Emirates"),
+    ("Asia/Ho_Chi_Minh", "Hanoi, Da Nang"),
+    ("Asia/Jakarta", "Bandung, Surabaya"),
+    ("Asia/Jerusalem", "Haifa"),
+    ("Asia/Karachi", "Islamabad, Lahore"),
+    (
+        "Asia/Kolkata",
+        "Mumbai, Bombay, Delhi, New Delhi, Bangalore, Bengaluru, Chennai, Hyderabad, Pune, Ahmedabad, Gurgaon, Noida",
+    ),
+    ("Asia/Riyadh", "Jeddah, Mecca"),
+    ("Asia/Seoul", "Busan, Incheon, Daejeon, Daegu"),
+    ("Asia/Shanghai", "Beijing, Peking, Shenzhen, Guangzhou, Ningxia, Hangzhou, Chengdu, Nanjing, Tianjin"),
+    ("Asia/Singapore", "Singapore City"),
+    ("Asia/Taipei", "Kaohsiung"),
+    ("Asia/Tokyo", "Osaka, Nagoya, Yokohama, Kyoto, Fukuoka, Sapporo"),
+    ("Australia/Brisbane", "Gold Coast"),
+    ("Australia/Sydney", "Newcastle"),
+    ("Europe/Amsterdam", "Rotterdam, The Hague, Eindhoven, Utrecht"),
+    (
+        "Europe/Berlin",
+        "Frankfurt, Munich, Muenchen, Hamburg, Cologne, Koeln, Stuttgart, Dusseldorf, Duesseldorf, Leipzig, Nuremberg, Brandenburg",
+    ),
+    ("Europe/Brussels", "Antwerp"),
+    ("Europe/Dublin", "Cork"),
+    ("Europe/Istanbul", "Ankara, Izmir"),
+    ("Europe/Kyiv", "Lviv, Odessa"),
+    ("Europe/London", "Edinburgh, Manchester, Birmingham, Cardiff, Glasgow, Liverpool"),
+    ("Europe/Madrid", "Barcelona, Zaragoza, Spain, Valencia, Seville"),
+    ("Europe/Moscow", "Saint Petersburg, St Petersburg"),
+    ("Europe/Paris", "Lyon, Marseille, Toulouse, Nice"),
+    ("Europe/Prague", "Brno"),
+    ("Europe/Rome", "Milan, Milano, Turin, Naples, Florence"),
+    ("Europe/Stockholm", "Gothenburg, Malmo"),
+    ("Europe/Warsaw", "Krakow, Gdansk, Wroclaw"),
+    ("Europe/Zurich", "Geneva, Basel, Bern"),
+    ("Pacific/Auckland", "Wellington, Christchurch"),
+];
+
+/// The zone of a place that gives no zone its name.
+fn zone_of_place(name: &str) -> Option<&'static str> {
+    let plain = |c: char| if matches!(c, '_' | '-') { ' ' } else { c.to_ascii_lowercase() };
+    let city: String = city(name).chars().map(plain).collect();
+    let is_it = |place: &str| place.eq_ignore_ascii_case(&city);
+    PLACES.iter().find(|(_, places)| places.split(", ").any(is_it)).map(|(zone, _)| *zone)
+}
+
+/// How many edits may lie between a name and the one that was probably meant: in a short one, many are another place.
+fn edits(city: &str) -> usize {
+    match city.len() {
+        0..4 => 0,
+        4..7 => 1,
+        _ => 2,
+    }
+}
+
 /// A zone of this abbreviation, of this city, the only one whose name goes on after it (people write
 /// `America/New York`), or one whose name is hardly another.
 fn meant(name: &str) -> Option<Box<str>> {
@@ -91,13 +172,22 @@ fn meant(name: &str) -> Option<Box<str>> {
     let goes_on = |known: &&String| {
         name.contains('/') && known.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name))
     };
+    if let Some(zone) = zone_of_place(name) {
+        // In another part of the world it is another place of that name.
+        let area = |name: &str| name.split_once('/').map(|(area, _)| area.to_ascii_lowercase());
+        return (area(name).is_none() || area(name) == area(zone)).then(|| zone.into());
+    }
     let of_this_city = places.iter().find(|known| city(known).eq_ignore_ascii_case(city(name)));
     let mut going_on = places.iter().filter(goes_on);
     let only = going_on.next().filter(|_| going_on.next().is_none());
     of_this_city
         .or(only)
         .map(String::as_str)
-        .or_else(|| nearest(name, places.iter().map(String::as_str), 2))
+        .or_else(|| {
+            let near = nearest(name, places.iter().map(String::as_str), 2)?;
+            let same = city(near).eq_ignore_ascii_case(city(name));
+            (same || nearest(city(name), [city(near)], edits(city(name))).is_some()).then_some(near)
+        })
         .map(Into::into)
 }
 
@@ -162,6 +252,47 @@ mod tests {
         assert_eq!(zone(&long), Err(ZoneError::Unknown));
         for offset in ["Etc/GMT+9", "Etc/GMT-12", "UTC+9", "GMT-5", "+09:00", "-5"] {
             assert_eq!(zone(offset), Err(ZoneError::Offset), "{offset}");
+        }
+    }
+
+    #[test]
+    fn a_place_in_another_part_of_the_world_is_another_place() {
+        for name in ["America/Manchester", "Europe/Delhi", "Africa/Frankfurt"] {
+            assert_eq!(zone(name), Err(ZoneError::Unknown), "{name}");
+        }
+    }
+
+    /// With an area or without, and in each way to write a blank: its own zone, and no other country's.
+    #[test]
+    fn places_that_give_no_zone_its_name() {
+        let cities: Vec<String> = db().available().map(|known| city(known.as_str()).to_ascii_lowercase()).collect();
+        for (expected, places) in PLACES {
+            assert_eq!(zone(expected).unwrap().iana_name(), Some(expected), "it exists");
+            for place in places.split(", ") {
+                let written = place.replace(' ', "_");
+                assert!(!cities.contains(&written.to_ascii_lowercase()), "{place} is a zone's own name");
+                let area = expected.split('/').next().unwrap();
+                for name in [written.clone(), format!("{area}/{written}"), place.replace(' ', "-").to_uppercase()] {
+                    assert_eq!(zone(&name), Err(ZoneError::Meant(expected.into())), "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn few_edits_are_allowed_in_a_short_name() {
+        for (name, meant) in [
+            ("Asia/Mumbay", None),
+            ("Asia/Delho", None),
+            ("Asia/Daka", Some("Asia/Dhaka")),
+            ("Asia/Tokio", Some("Asia/Tokyo")),
+            ("Asia/Singapoor", Some("Asia/Singapore")),
+            ("Europe/Rme", None),
+            ("Europe/Romee", Some("Europe/Rome")),
+            ("Europ/Rome", Some("Europe/Rome")),
+        ] {
+            let expected = meant.map_or(ZoneError::Unknown, |meant| ZoneError::Meant(meant.into()));
+            assert_eq!(zone(name), Err(expected), "{name}");
         }
     }
 

@@ -364,6 +364,9 @@ class Plain:
     def time(self, minute):
         return f"{minute // 60:02}:{minute % 60:02}"
 
+    def end(self, minute, begin):
+        return self.time(minute)
+
     def date(self, day):
         return f"{day:%Y-%m-%d}" if isinstance(day, date) else f"{day[0]:02}-{day[1]:02}"
 
@@ -377,10 +380,10 @@ class Plain:
             verb = {"on": "start", "off": "stop"}[clause.turn]
             return self.line(self.word(verb), *self.days(clause.days), self.time(clause.at))
         if isinstance(clause, Window):
-            times = self.time(clause.begin) + self.dash("-") + self.time(clause.end)
+            times = self.time(clause.begin) + self.dash("-") + self.end(clause.end, clause.begin)
             return self.line(*self.days(clause.days), times)
         begin = self.line(self.day(clause.first), self.time(clause.begin))
-        end = self.line(self.day(clause.last), self.time(clause.end))
+        end = self.line(self.day(clause.last), self.end(clause.end, clause.begin))
         return begin + self.dash(" - ") + end
 
     def exception(self, exception):
@@ -404,13 +407,18 @@ class Plain:
             pieces.append(self.word("enforced"))
         return self.line(*pieces)
 
+    def until(self, mode):
+        return [self.word("until")] if mode == "until" else [self.word(mode), self.word("until")]
+
+    def join(self, pieces, time):
+        return [*pieces, time]
+
     def hold(self, hold):
         if not hold:
             return ""
-        pieces = [] if hold.mode == "until" else [self.word(hold.mode)]
-        pieces += [self.word("until"), self.date(hold.day)]
+        pieces = self.until(hold.mode) + [self.date(hold.day)]
         if hold.minute != MIDNIGHT:
-            pieces.append(self.time(hold.minute))
+            pieces = self.join(pieces, self.time(hold.minute))
         if hold.zone:
             pieces.append(self.word(hold.zone))
         return self.line(*pieces)
@@ -427,6 +435,19 @@ class Varied(Plain):
 
     def blank(self):
         return " " * self.rng.choice([1, 1, 1, 1, 2, 3])
+
+    def end(self, minute, begin):
+        """The last minute of a day stands for its end."""
+        last = minute == MIDNIGHT and begin != MIDNIGHT - 1 and self.rng.random() < 0.3
+        return self.time(MIDNIGHT - 1 if last else minute)
+
+    def until(self, mode):
+        return [] if mode == "until" and self.rng.random() < 0.3 else super().until(mode)
+
+    def join(self, pieces, time):
+        if self.rng.random() < 0.7:
+            return [*pieces, time]
+        return [*pieces[:-1], pieces[-1] + self.rng.choice("Tt") + time]
 
     def dash(self, usual):
         return self.rng.choice([usual, usual, "-", " - ", "  -  ", "- ", " -"])
@@ -530,8 +551,8 @@ class Maker:
             minute = rng.choice([0, 0, rng.randrange(24) * 60, rng.randrange(48) * 30])
         else:
             minute = rng.randrange(MIDNIGHT)
-        if end and minute == 0 and self.chance(0.5):
-            minute = MIDNIGHT
+        if end and (minute == 0 and self.chance(0.5) or minute == MIDNIGHT - 1):
+            minute = MIDNIGHT  # as which 23:59 counts
         minute = minute if end else minute % MIDNIGHT
         self.times.append(minute)
         return minute
@@ -550,7 +571,7 @@ class Maker:
     def window(self):
         begin, end = self.time(), self.time(end=True)
         while begin == end:
-            end = self.rng.randrange(MIDNIGHT)
+            end = self.rng.randrange(MIDNIGHT - 1)
         return Window(self.week(), begin, end)
 
     def span(self):
@@ -576,7 +597,7 @@ class Maker:
         ])
 
     def moment(self):
-        return Moment(self.rng.choice(["on", "off"]), self.week(), self.time())
+        return Moment(self.rng.choice(["on", "off"]), self.week(), self.time(end=self.chance(0.2)))
 
     def clauses(self):
         rng = self.rng
@@ -695,6 +716,8 @@ def features(case, answer):
                 yield "span of nearly seven days"
         else:
             yield "moment"
+        if getattr(clause, "at", None) == MIDNIGHT:
+            yield "a moment at 24:00"
         if getattr(clause, "end", None) == MIDNIGHT:
             yield "24:00"
     for exception in schedule.exceptions:
@@ -760,6 +783,7 @@ LEAST = {
     "span of nearly seven days": 500,
     "24:00": 1000,
     "moment": 5000,
+    "a moment at 24:00": 300,
     "exception: once": 2000,
     "exception: yearly": 2000,
     "exception: range": 2000,
@@ -899,7 +923,7 @@ REFUSED = [
     "on", "off", "0", "1", "weekdaze", "weekdays", "Mon-Fri", "enforced", "except 2026-12-24", "+", "Asia/Seoul",
     # times
     "weekdays 8-18h", "weekdays 08-18", "07:60-08:00", "07:00-25:00", "07:00-24:01", "7:0-19:00", "07.00-19.00",
-    "24:00-07:00", "start 24:00", "07:00-07:00", "00:00-00:00", "weekdays 07:00", "07:00-19:00-20:00",
+    "24:00-07:00", "start 24:01", "07:00-07:00", "00:00-00:00", "weekdays 07:00", "07:00-19:00-20:00",
     "07:00-19:00 20:00-21:00",
     # days
     "weekdays Sat 08:00-12:00", "daily weekends 08:00-12:00", "Sat weekdays 08:00-12:00", "Mon-Wed-Fri 07:00-19:00",
@@ -926,7 +950,7 @@ REFUSED = [
     "07:00-19:00 enforced enforced", "07:00-19:00 enforced except 05-01", "07:00-19:00 enforced Asia/Seoul",
 ]
 REFUSED_HOLDS = [
-    "2026-11-22", "until", "on", "on until", "on 2026-11-22", "on off until 2026-11-22", "stop until 2026-11-22",
+    "2026-02-29", "until", "on", "on until", "on 2026-11-22", "on off until 2026-11-22", "stop until 2026-11-22",
     "until tomorrow", "until 11-22", "until 2026-02-29", "until 2026-11-22 25:00", "until 2026-11-22 09:00-10:00",
     "until 2026-11-22..2026-11-24", "until 2026-11-22 EST", "until 2026-11-22 Asia/Soul",
     "until 2026-11-22 Asia/Seoul 09:00", "until 2026-11-22 09:00 Asia/Seoul UTC", "until 09:00 2026-11-22",

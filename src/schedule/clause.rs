@@ -70,3 +70,17 @@ impl fmt::Display for Clock {
         write!(f, "{:02}:{:02}", self.0 / 60, self.0 % 60)
     }
 }
+
+/// `7:00`, `07:00` or `24:00`, in minutes from midnight.
+pub(super) fn clock(text: &str) -> Option<u16> {
+    let (hours, minutes) = text.split_once(':')?;
+    let (hours, minutes) = (digits(hours, 1..=2)?, digits(minutes, 2..=2)?);
+    let time = hours * 60 + minutes;
+    (minutes < 60 && time <= 24 * 60).then_some(time)
+}
+
+/// A number of so many digits; at most four, so that all fit.
+pub(super) fn digits(text: &str, count: std::ops::RangeInclusive<usize>) -> Option<u16> {
+    let fits = count.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    fits.then(|| text.parse().ok()).flatten()
+}

@@ -4,6 +4,17 @@ use std::fmt;
 
 use jiff::civil::{Date, Weekday};
 
+/// The days of the week, in order. The first three letters are a name as well.
+pub(super) const DAYS: [(&str, Weekday); 7] = [
+    ("Monday", Weekday::Monday),
+    ("Tuesday", Weekday::Tuesday),
+    ("Wednesday", Weekday::Wednesday),
+    ("Thursday", Weekday::Thursday),
+    ("Friday", Weekday::Friday),
+    ("Saturday", Weekday::Saturday),
+    ("Sunday", Weekday::Sunday),
+];
+
 /// How many dates a walk visits before it gives up: more than any schedule needs whose windows ever come. Those of
 /// 29 February on a Monday may be 40 years apart, but the walk leaps over what is excepted between them.
 const MOST: usize = 4000;

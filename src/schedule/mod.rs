@@ -2,6 +2,7 @@
 
 mod clause;
 mod dates;
+mod hint;
 mod hold;
 mod parse;
 mod window;

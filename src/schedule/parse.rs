@@ -3,19 +3,18 @@
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 
-use super::clause::{Clause, Clock};
-use super::dates::{Days, Except, Exceptions, MonthDay, day_name};
+use super::clause::{Clause, Clock, clock};
+use super::dates::{DAYS, Days, Except, Exceptions, MonthDay, day_name};
+use super::hint;
 use super::hold::{Hold, HoldMode};
 use super::window::DAY;
-use crate::meant::nearest;
+use crate::quote;
 use crate::zone::{ZoneError, zone};
 
 /// The most characters that a tag's value has.
 ///
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html>
 const LONGEST: usize = 256;
-/// How much of a piece an error quotes, in characters.
-const QUOTED: usize = 40;
 
 /// A value that does not parse: the piece that did not fit, and what was expected there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +45,10 @@ pub(super) fn of_a_tag(value: &str) -> Result<&str, ParseError> {
     Ok(value)
 }
 
+fn refuse_what_is_no_value(value: &str) -> Result<(), ParseError> {
+    hint::whole(value).map_or(Ok(()), |(piece, says)| Err(error(piece, says)))
+}
+
 /// What a schedule's value says.
 pub(super) struct Parts {
     pub(super) clauses: Vec<Clause>,
@@ -56,6 +59,7 @@ pub(super) struct Parts {
 
 /// Reads a schedule; see [`Schedule::parse`](super::Schedule::parse).
 pub(super) fn schedule(value: &str) -> Result<Parts, ParseError> {
+    refuse_what_is_no_value(value)?;
     let mut parser = Parser::new(value);
     parser.refuse_hold()?;
     let mut clauses = vec![parser.clause()?];
@@ -81,7 +85,8 @@ impl Hold {
     pub fn parse(value: &str) -> Result<Self, ParseError> {
         const FORM: &str = "a hold is written until 2026-11-22 09:00, with `on` or `off` before it, and a zone after it, \
                             if need be";
-        let mut parser = Parser::new(of_a_tag(value)?);
+        refuse_what_is_no_value(of_a_tag(value)?)?;
+        let mut parser = Parser::new(value);
         let mode = if parser.eat_word("on") {
             HoldMode::On
         } else if parser.eat_word("off") {
@@ -89,11 +94,17 @@ impl Hold {
         } else {
             HoldMode::Leave
         };
-        if !parser.eat_word("until") {
+        let date_alone = mode == HoldMode::Leave && parser.token() == Some(Token::Dates);
+        if !date_alone && !parser.eat_word("until") {
             return Err(parser.error(FORM));
         }
-        let (Some(Token::Dates), Ok(date)) = (parser.token(), parser.piece().parse()) else {
-            return Err(parser.error("a hold ends on a date, such as 2026-11-22"));
+        let date = match parser.token() {
+            Some(Token::Dates) if parser.piece().len() > "11-22".len() && !parser.piece().contains("..") => {
+                // Of a date and a time that `T` joins, the date.
+                let date = parser.piece().split(['T', 't']).next().unwrap_or_default();
+                date.parse().map_err(|_| parser.error("there is no such date"))?
+            }
+            _ => return Err(parser.error("a hold ends on a date, such as 2026-11-22")),
         };
         parser.at += 1;
         let time = match parser.token() {
@@ -106,12 +117,13 @@ impl Hold {
     }
 }
 
-/// Whose time is to be read: only an end may be 24:00.
+/// Whose time is to be read: a begin cannot be 24:00.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Whose {
     Begin,
     End,
-    Moment,
+    /// That of a moment, which turns on or off.
+    Moment(bool),
 }
 
 struct Parser<'a> {
@@ -129,6 +141,10 @@ impl<'a> Parser<'a> {
                 _ if piece.contains('/') => tokens.push((Token::Zone, piece)),
                 _ if is_dates(piece) => tokens.push((Token::Dates, piece)),
                 _ => {
+                    if let Some(time) = time_after_date(piece) {
+                        tokens.extend([(Token::Dates, piece), (Token::Word(time), piece)]);
+                        continue;
+                    }
                     for (place, word) in piece.split('-').enumerate() {
                         if place > 0 {
                             tokens.push((Token::Dash, piece));
@@ -168,7 +184,12 @@ impl<'a> Parser<'a> {
         match self.token() {
             None => Ok(()),
             Some(Token::Word(_)) if self.day().is_some() || self.is_any(SEVERAL_DAYS) => {
-                Err(self.error("days stand before their time, as in weekdays 08:00-18:00"))
+                let mut rest = Parser { tokens: self.tokens.clone(), at: self.at };
+                Err(self.error(if rest.clause().is_ok() {
+                    PLUS_JOINS
+                } else {
+                    "days stand before their time, as in weekdays 08:00-18:00"
+                }))
             }
             // An abbreviation, a city without its area, an offset.
             Some(_) => match zone(self.piece()) {
@@ -186,18 +207,39 @@ impl<'a> Parser<'a> {
         let piece = self.piece();
         match self.token() {
             None => error(piece, format!("something must follow: {expected}")),
-            Some(Token::Word(word)) if ["am", "pm"].iter().any(|half| word.eq_ignore_ascii_case(half)) => {
-                error(piece, "a day has 24 hours here: 6:00 PM is written 18:00")
-            }
+            Some(Token::Word(word)) if word.contains(',') => self.comma(word),
+            Some(Token::Word(word)) if is_half(word) => self
+                .half_of_a_day(self.at)
+                .unwrap_or_else(|| error(piece, "a day has 24 hours here: 6:00 PM is written 18:00")),
             Some(Token::Word(word)) if word.eq_ignore_ascii_case("to") => {
                 error(piece, "a dash stands between a begin and its end, as in 08:00-18:00")
             }
-            Some(Token::Word(word)) => match meant(word) {
+            Some(Token::Word(word)) => match hint::meant(word) {
                 Some(known) => error(piece, format!("{expected}; did you mean `{known}`?")),
                 None => error(piece, expected),
             },
             Some(_) => error(piece, expected),
         }
+    }
+
+    fn comma(&self, word: &str) -> ParseError {
+        let follows_a_time = clock(word.trim_end_matches(',')).is_some() && self.at + 1 < self.tokens.len();
+        error(
+            self.piece(),
+            if follows_a_time {
+                PLUS_JOINS
+            } else {
+                "there are no commas; days stand side by side, as in Mon Wed Fri 09:00-17:00"
+            },
+        )
+    }
+
+    /// Of `7 PM`, with the half of the day at this place.
+    fn half_of_a_day(&self, at: usize) -> Option<ParseError> {
+        let (Token::Word(half), _) = *self.tokens.get(at)? else { return None };
+        let (Token::Word(hour), _) = *self.tokens.get(at.checked_sub(1)?)? else { return None };
+        let time = hint::time(&[hour, half].concat()).filter(|_| is_half(half))?;
+        Some(error(&format!("{hour} {half}"), format!("a day has 24 hours here; this is written {}", Clock(time))))
     }
 
     fn refuse_hold(&self) -> Result<(), ParseError> {
@@ -218,7 +260,7 @@ impl<'a> Parser<'a> {
             None
         };
         let (days, only_day) = self.days()?;
-        let begin = self.time(if on.is_some() { Whose::Moment } else { Whose::Begin })?;
+        let begin = self.time(on.map_or(Whose::Begin, Whose::Moment))?;
         if let Some(on) = on {
             if self.token() == Some(Token::Dash) {
                 return Err(
@@ -228,9 +270,11 @@ impl<'a> Parser<'a> {
             return Ok(Clause::Moment { on, days, at: begin });
         }
         if !self.eat(Token::Dash) {
+            let end = if begin < 18 * 60 { 18 * 60 } else { DAY };
             return Err(self.error(format!(
-                "a window needs its end, such as {}-18:00; a moment is written stop daily {0}",
-                Clock(begin)
+                "a window needs its end, such as {0}-{1}; a moment is written stop daily {0}",
+                Clock(begin),
+                Clock(end)
             )));
         }
         let Some(last) = self.day() else {
@@ -242,7 +286,7 @@ impl<'a> Parser<'a> {
                     "a window's begin and end must differ; the whole day is written 00:00-24:00",
                 ));
             }
-            return Ok(Clause::Window { days, begin, end: if end == 0 { DAY } else { end } });
+            return Ok(Clause::Window { days, begin, end: whole_day(end) });
         };
         let Some(first) = only_day else {
             return Err(self.error("a span begins on one day, as in Mon 06:00 - Fri 20:00"));
@@ -253,6 +297,7 @@ impl<'a> Parser<'a> {
         if first == last && end <= begin {
             return Err(error(self.tokens[place].1, "a span that ends on the day it begins must end later on it"));
         }
+        let end = if end == 0 { end } else { whole_day(end) };
         Ok(Clause::Span { from: (first, begin), to: (last, end) })
     }
 
@@ -314,7 +359,7 @@ impl<'a> Parser<'a> {
             _ => None,
         };
         match time {
-            Some(DAY) if whose != Whose::End => Err(self.error("only an end can be 24:00; a begin is 00:00")),
+            Some(DAY) if whose == Whose::Begin => Err(self.error("only an end can be 24:00; a begin is 00:00")),
             Some(time) => {
                 self.at += 1;
                 Ok(time)
@@ -333,23 +378,29 @@ impl<'a> Parser<'a> {
         if piece == "24/7" && self.at == 0 {
             return error(piece, "the whole week is written 00:00-24:00");
         }
-        if piece.contains(',') {
-            return error(piece, "there are no commas; days stand side by side, as in Mon Wed Fri 09:00-17:00");
+        if let Some(Token::Word(word)) = self.token().filter(|_| piece.contains(',')) {
+            return self.comma(word);
+        }
+        if let Some(error) = self.half_of_a_day(self.at + 1) {
+            return error;
         }
         if self.token().is_some() && piece.contains(|c: char| c.is_ascii_digit()) {
-            let meant: Option<Vec<u16>> = piece.split('-').map(loose_clock).collect();
-            return match meant.as_deref() {
-                Some([begin, end]) if whose != Whose::Moment && begin != end && *begin < DAY => {
-                    error(piece, format!("a time range is written {}-{}", Clock(*begin), Clock(*end)))
-                }
-                Some([time]) => error(piece, format!("a time is written {}", Clock(*time))),
+            let is_moment = matches!(whose, Whose::Moment(_));
+            let range = hint::range(piece).filter(|_| !is_moment);
+            let single =
+                hint::time(time_after_date(piece).unwrap_or(piece)).filter(|time| *time < DAY || whose != Whose::Begin);
+            return match (range, single) {
+                (Some(says), _) => error(piece, says),
+                (None, Some(time)) => error(piece, format!("a time is written {}", Clock(time))),
                 _ if piece.contains('+') => error(piece, "`+` stands alone, with a blank on either side"),
                 _ if self.token() == Some(Token::Dates) => error(piece, "a date stands only after `except`"),
                 _ => error(piece, "a time is written 08:00, and a time range 08:00-18:00"),
             };
         }
         match whose {
-            Whose::Begin | Whose::Moment => self.error("days and a time stand here, as in weekdays 08:00-18:00"),
+            Whose::Begin => self.error("days and a time stand here, as in weekdays 08:00-18:00"),
+            Whose::Moment(true) => self.error("days and a time stand here, as in start weekdays 07:00"),
+            Whose::Moment(false) => self.error("days and a time stand here, as in stop daily 19:00"),
             Whose::End => self.error("an end stands here, as in 08:00-18:00 or Mon 06:00 - Fri 20:00"),
         }
     }
@@ -385,69 +436,35 @@ impl<'a> Parser<'a> {
     }
 }
 
+const PLUS_JOINS: &str = "`+` joins clauses, as in weekdays 08:00-18:00 + Sat 10:00-14:00";
+
+/// Whether a word tells a half of the day.
+fn is_half(word: &str) -> bool {
+    ["am", "pm"].iter().any(|half| word.eq_ignore_ascii_case(half))
+}
+
 const SEVERAL_DAYS: [(&str, Days); 3] =
     [("daily", Days::DAILY), ("weekdays", Days::WEEKDAYS), ("weekends", Days::WEEKENDS)];
 
-const DAYS: [(&str, Weekday); 7] = [
-    ("Monday", Weekday::Monday),
-    ("Tuesday", Weekday::Tuesday),
-    ("Wednesday", Weekday::Wednesday),
-    ("Thursday", Weekday::Thursday),
-    ("Friday", Weekday::Friday),
-    ("Saturday", Weekday::Saturday),
-    ("Sunday", Weekday::Sunday),
-];
-
 fn error(piece: &str, expected: impl Into<String>) -> ParseError {
-    let mut quoted: String = piece.chars().take(QUOTED).collect();
-    if quoted.len() < piece.len() {
-        quoted.push('…');
-    }
-    ParseError { piece: quoted.into(), expected: expected.into().into() }
+    ParseError { piece: quote::word(piece).into(), expected: expected.into().into() }
 }
 
-/// `7:00`, `07:00` or `24:00`, in minutes from midnight.
-fn clock(text: &str) -> Option<u16> {
-    let (hours, minutes) = text.split_once(':')?;
-    let (hours, minutes) = (digits(hours, 1..=2)?, digits(minutes, 2..=2)?);
-    let time = hours * 60 + minutes;
-    (minutes < 60 && time <= DAY).then_some(time)
-}
-
-/// What people write for a time elsewhere: `8`, `8h`, `8am`, `8.30`, `8h30`, `0830`.
-fn loose_clock(text: &str) -> Option<u16> {
-    let text = text.to_ascii_lowercase();
-    let (text, afternoon) = match (text.strip_suffix("am"), text.strip_suffix("pm")) {
-        (Some(text), _) => (text, Some(false)),
-        (_, Some(text)) => (text, Some(true)),
-        _ => (text.as_str(), None),
-    };
-    let (hours, minutes) = match text.split_once([':', '.', 'h']) {
-        Some((hours, minutes)) => (digits(hours, 1..=2)?, if minutes.is_empty() { 0 } else { digits(minutes, 1..=2)? }),
-        None => match digits(text, 1..=4)? {
-            number if text.len() > 2 => (number / 100, number % 100),
-            hours => (hours, 0),
-        },
-    };
-    let hours = match afternoon {
-        Some(afternoon) if (1..=12).contains(&hours) => hours % 12 + if afternoon { 12 } else { 0 },
-        Some(_) => return None,
-        None => hours,
-    };
-    let time = hours * 60 + minutes;
-    (minutes < 60 && time <= DAY).then_some(time)
-}
-
-/// A number of so many digits; at most four, so that all fit.
-fn digits(text: &str, count: std::ops::RangeInclusive<usize>) -> Option<u16> {
-    let fits = count.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    fits.then(|| text.parse().ok()).flatten()
+/// An end that means the end of its day, as people write it: 00:00, or the last minute.
+fn whole_day(end: u16) -> u16 {
+    if end == 0 || end == DAY - 1 { DAY } else { end }
 }
 
 /// Whether a piece has the shape of a date, or of two that are joined, whatever its numbers.
 fn is_dates(piece: &str) -> bool {
     let (first, last) = piece.split_once("..").unwrap_or((piece, piece));
     is_date(first) && is_date(last)
+}
+
+/// The time that `T` joins to a date, as in `2026-11-22T09:00`.
+fn time_after_date(piece: &str) -> Option<&str> {
+    let (date, time) = piece.split_once(['T', 't'])?;
+    (date.len() == "2026-11-22".len() && is_date(date)).then_some(time)
 }
 
 fn is_date(text: &str) -> bool {
@@ -475,25 +492,4 @@ fn except(piece: &str) -> Result<Except, ParseError> {
         (false, false) => Ok(Except::Yearly(yearly(first)?, yearly(last)?)),
         _ => Err(error(piece, "a range has both dates with their year, or both without")),
     }
-}
-
-/// The word that was probably meant: the one that this one begins, or the nearest.
-fn meant(word: &str) -> Option<&'static str> {
-    const WORDS: [&str; 14] = [
-        "daily", "weekdays", "weekends", "start", "stop", "except", "enforced", "until", "true", "yes", "false", "no",
-        "never", "ignore",
-    ];
-    let edits = match word.len() {
-        0..3 => return None,
-        3..6 => 1,
-        _ => 2,
-    };
-    let days = || DAYS.iter().map(|(name, _)| *name);
-    let short_days = || days().map(|name| &name[..3]);
-    let begins = |known: &&str| known.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word));
-    let is_a_day = short_days().any(|day| day.eq_ignore_ascii_case(word));
-    let begun = days().chain(WORDS).filter(|known| known.len() > word.len() && !is_a_day).find(begins);
-    let every = word.eq_ignore_ascii_case("every") || word.eq_ignore_ascii_case("everyday");
-    let known = if every { Some("daily") } else { begun };
-    known.or_else(|| nearest(word, WORDS.into_iter().chain(days()).chain(short_days()), edits))
 }

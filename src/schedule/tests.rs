@@ -172,6 +172,150 @@ fn more_values_that_do_not_parse() {
     }
 }
 
+/// Every value that stands in the tables of refusals, here and in `docs/tag.md`, and what it was meant to be, where
+/// that is sure.
+const MEANT: [(&str, &[&str]); 30] = [
+    ("weekdays 8-18h", &["weekdays 08:00-18:00"]),
+    ("weekdays 0800-1830", &["weekdays 08:00-18:30"]),
+    ("Mon-Fri 8am-6pm", &["Mon-Fri 08:00-18:00"]),
+    ("Mon-Fri 9-5", &["Mon-Fri 09:00-17:00", "Mon-Fri 09:00-05:00"]),
+    ("weekdays 9am-5", &["weekdays 09:00-17:00", "weekdays 09:00-05:00"]),
+    ("1-5", &["13:00-17:00", "01:00-05:00"]),
+    ("1-5pm", &["13:00-17:00", "01:00-17:00"]),
+    ("10-2", &["10:00-14:00", "10:00-02:00"]),
+    ("9pm-5", &[]),
+    ("5-22", &["05:00-22:00"]),
+    ("0-6", &["00:00-06:00"]),
+    ("22-6h", &["22:00-06:00"]),
+    ("8-12", &["08:00-12:00"]),
+    ("stop daily 7 PM", &["stop daily 19:00"]),
+    ("stop 12 am", &["stop 00:00"]),
+    ("stop daily 7pm", &["stop daily 19:00"]),
+    ("weekday 08:00-18:00", &["weekdays 08:00-18:00"]),
+    ("every 08:00-18:00", &["daily 08:00-18:00"]),
+    ("Thurs 08:00-18:00", &["Thursday 08:00-18:00"]),
+    ("Mno 08:00-18:00", &["Mon 08:00-18:00"]),
+    ("lun 08:00-18:00", &[]),
+    ("sam 08:00-18:00", &[]),
+    ("jue-sab 08:00-18:00", &[]),
+    ("Montag 08:00-18:00", &["Monday 08:00-18:00"]),
+    ("stpo 18:00", &["stop 18:00"]),
+    ("08:00-18:00 exept 12-24", &["08:00-18:00 except 12-24"]),
+    ("08:00-18:00 not 2026-12-25", &["08:00-18:00 except 2026-12-25"]),
+    ("08:00-18:00 EST", &["08:00-18:00 America/New_York"]),
+    ("08:00-18:00 Asia/Delhi", &["08:00-18:00 Asia/Kolkata"]),
+    ("08:00-18:00 Frankfurt", &["08:00-18:00 Europe/Berlin"]),
+];
+
+/// The texts that a message gives for a piece: in its place they parse, and mean what was meant.
+#[test]
+fn what_is_suggested_is_what_was_meant() {
+    for (value, meant) in MEANT {
+        let error = Schedule::parse(value).unwrap_err();
+        let says = error.to_string();
+        let (piece, says) = says.split_once("`: ").unwrap();
+        let piece = &piece[1..];
+        let mut suggested: Vec<String> = Vec::new();
+        if let Some(known) = says.split("did you mean `").nth(1) {
+            suggested.push(known.split('`').next().unwrap().to_owned());
+        }
+        if let Some((first, second)) = says.strip_prefix("this is ").and_then(|says| says.split_once(" or ")) {
+            suggested.extend([first.to_owned(), second.split(':').take(3).collect::<Vec<_>>().join(":")]);
+        }
+        for written in ["a time range is written ", "a time is written ", "this is written "] {
+            if let Some((_, time)) = says.split_once(written) {
+                suggested.extend(time.split(' ').next().map(|time| time.trim_end_matches([',', ';']).to_owned()));
+            }
+        }
+        // What is only an example of the form is no suggestion.
+        let suggested: Vec<String> = if says.contains("a time is written 08:00, and") { Vec::new() } else { suggested };
+        let word = if value.contains(piece) { piece } else { panic!("{piece} of {value}") };
+        let mended: Vec<Schedule> = suggested.iter().map(|text| schedule(&value.replacen(word, text, 1))).collect();
+        let meant: Vec<Schedule> = meant.iter().map(|value| schedule(value)).collect();
+        assert_eq!(mended, meant, "{value}: {says}");
+    }
+}
+
+/// Examples of the form, in any message: each parses.
+#[test]
+fn every_example_parses() {
+    let mut seen = 0;
+    let pages = rows_of("| value | what it says |").map(|row| row[0].trim_matches('`').to_owned());
+    for value in pages.chain(MEANT.map(|(value, _)| value.to_owned())) {
+        let says = Tag::parse(&value);
+        let Tag::Invalid(error) = says else { panic!("{value}: {says:?}") };
+        let says = error.to_string();
+        for begin in ["as in ", "such as ", "like ", "moment is written ", "a window is written ", "week is written "] {
+            for example in says.split(begin).skip(1) {
+                let example = example.split([';', ',', '`']).next().unwrap();
+                let example = example.split(" or ").next().unwrap().trim_end_matches(" without them");
+                if example.is_empty() || example.starts_with("2026") {
+                    continue;
+                }
+                let example =
+                    if example.ends_with("-Sun") { format!("{example} 08:00-18:00") } else { example.to_owned() };
+                assert!(!matches!(Tag::parse(&example), Tag::Invalid(_)), "{value}: {example}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 30, "{seen}");
+}
+
+#[test]
+fn the_midnight_that_ends_a_day() {
+    // Friday's midnight is Saturday's first instant; `except` is of the day that ends.
+    let (latest, next) = edges("stop weekdays 24:00", "2026-11-28T00:00:00Z");
+    assert_eq!(latest.as_deref(), Some("off 2026-11-28T00:00:00Z"));
+    assert_eq!(next[0], "off 2026-12-01T00:00:00Z", "Monday's");
+    let (latest, next) = edges("stop Fri 24:00 except 2026-11-27", "2026-11-28T00:30:00Z");
+    assert_eq!((latest, next[0].as_str()), (None, "off 2026-12-05T00:00:00Z"));
+    let (_, next) = edges("stop daily 24:00 Europe/Berlin", "2026-03-28T22:59:59Z");
+    assert_eq!(next[..2], ["off 2026-03-28T23:00:00Z", "off 2026-03-29T22:00:00Z"]);
+}
+
+#[test]
+fn the_last_minute_of_a_day_means_its_end() {
+    for (value, canonical) in [
+        ("00:00-23:59", "daily 00:00-24:00"),
+        ("weekdays 18:00-23:59", "weekdays 18:00-24:00"),
+        ("Mon 06:00 - Fri 23:59", "Mon 06:00 - Fri 24:00"),
+        ("23:59-06:00", "daily 23:59-06:00"),
+        ("stop 23:59", "stop daily 23:59"),
+        ("stop 24:00", "stop daily 24:00"),
+        ("00:00-23:58", "daily 00:00-23:58"),
+    ] {
+        assert_eq!(schedule(value).to_string(), canonical);
+    }
+    assert!(Schedule::parse("23:59-23:59").is_err());
+    for (value, canonical) in [
+        ("until 2026-11-22T09:00", "until 2026-11-22 09:00"),
+        ("2026-11-22T9:00", "until 2026-11-22 09:00"),
+        ("2026-11-22 09:00 Asia/Seoul", "until 2026-11-22 09:00 Asia/Seoul"),
+        ("2026-11-22", "until 2026-11-22"),
+        ("on until 2026-11-22t23:59", "on until 2026-11-22 23:59"),
+    ] {
+        assert_eq!(Hold::parse(value).unwrap().to_string(), canonical);
+    }
+}
+
+#[test]
+fn characters_that_cannot_be_seen_are_named() {
+    for (value, says) in [
+        ("\u{feff}weekdays 08:00-18:00", "a byte order mark (U+FEFF)"),
+        ("week\u{200b}days 08:00-18:00", "a zero-width blank (U+200B)"),
+        ("08:00\u{2014}18:00", "an em dash (U+2014) in it; write `-`"),
+        ("08:00\u{2212}18:00", "a minus sign (U+2212) in it; write `-`"),
+        ("08:00-18:00; Sat 08:00-12:00", "a semicolon (U+003B) in it; write `+`"),
+        ("\u{201c}08:00-18:00\u{201d}", "`\u{201c}` (U+201C) stands for nothing here"),
+        ("08:00\u{7}-18:00", "a control character (U+0007)"),
+    ] {
+        let error = Schedule::parse(value).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    assert!(Hold::parse("until 2026\u{2013}11\u{2013}22").unwrap_err().to_string().contains("an en dash (U+2013)"));
+}
+
 #[test]
 fn a_word_that_is_far_from_all_has_no_suggestion() {
     for (value, says) in [
@@ -193,7 +337,12 @@ fn holds_that_do_not_parse() {
         ("until", "`until`: something must follow: a hold ends on a date, such as 2026-11-22"),
         ("until tomorrow", "`tomorrow`: a hold ends on a date"),
         ("until 11-22", "`11-22`: a hold ends on a date"),
-        ("until 2026-02-29", "`2026-02-29`: a hold ends on a date"),
+        ("until 2026-02-29", "`2026-02-29`: there is no such date"),
+        ("until 2026-11-31 09:00", "`2026-11-31`: there is no such date"),
+        ("until 2026-11-31T09:00", "`2026-11-31T09:00`: there is no such date"),
+        ("2026-11-31", "`2026-11-31`: there is no such date"),
+        ("until 2026-11-22T9", "`2026-11-22T9`: a time is written 09:00"),
+        ("on 2026-11-22T09:00", "`2026-11-22T09:00`: a hold is written"),
         ("until 2026-11-22..2026-11-23", "`2026-11-22..2026-11-23`: a hold ends on a date"),
         ("until 2026-11-22 9", "`9`: a time is written 09:00"),
         ("until 2026-11-22 UTC+9", "`UTC+9`: an offset tells nothing of clock changes"),
@@ -464,7 +613,7 @@ fn what_covers_the_whole_week() {
         ("Mon 00:00 - Sun 24:00", true),
         ("Wed 13:00 - Tue 24:00 + Wed 00:00-13:00", true),
         ("07:00-19:00 + 19:00-07:00 except 12-25", true),
-        ("00:00-23:59", false),
+        ("00:00-23:59", true),
         ("07:00-19:00 + 19:01-07:00 + 08:00-18:00", false),
         ("weekdays 00:00-24:00 + weekdays 00:00-24:00", false),
     ] {

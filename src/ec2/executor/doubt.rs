@@ -12,6 +12,8 @@ use super::batch::{Batch, Verdict};
 /// How many are refused alone before nothing is taken to pass. Where half of all are denied, all of so many are in one
 /// case of a thousand; the next run draws others.
 pub(super) const PROBES: usize = 10;
+/// How many refusals of permission that name an instance are believed one by one while nothing has passed.
+pub(super) const NAMED_DENIALS: usize = 25;
 /// From one probe to the next, as a part of all: of any row of such steps, none lie close together.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 

@@ -9,6 +9,8 @@
 mod batch;
 mod capacity;
 mod doubt;
+mod ledger;
+mod look;
 #[cfg(test)]
 mod tests;
 
@@ -22,10 +24,13 @@ use crate::action::{Action, Outcome};
 use crate::ec2::pace::{Buckets, Pause};
 use crate::ec2::refusal::{Cause, Refusal};
 use crate::reason::Reason;
-use crate::resource::{InstanceId, Launch, Pool, State};
+use crate::resource::{InstanceId, Pool, State};
 use batch::{Batch, Verdict};
 use capacity::{Full, Room};
-use doubt::Doubt;
+use doubt::{Doubt, NAMED_DENIALS};
+use ledger::Ledger;
+pub use ledger::{Settled, Target};
+use look::{Look, UnderWay};
 
 /// The most ids in one call: the size of EC2's bucket of resource tokens, beyond which a call could never pass.
 ///
@@ -39,32 +44,6 @@ const THROTTLED_IN_A_ROW: u32 = 35;
 const LAST_CALL: Duration = Duration::from_secs(2);
 /// How the detail of those begins that are given up because of others that were tried alone: EC2 said nothing of them.
 pub const UNTRIED: &str = "not tried alone";
-/// How many refusals of permission that name an instance are believed one by one while nothing has passed.
-const NAMED_DENIALS: usize = 25;
-
-/// One instance to act on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// Its id.
-    pub id: InstanceId,
-    /// How it was launched.
-    pub launch: Launch,
-    /// Until when the action is due, where that is known; since the run began, like all instants here.
-    pub due_until: Option<Duration>,
-}
-
-/// What became of one target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
-    /// Its place among the targets.
-    pub target: usize,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// Why it is not as planned.
-    pub reason: Option<Reason>,
-    /// What EC2 said.
-    pub detail: Option<Box<str>>,
-}
 
 /// What the executor wants done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,9 +66,7 @@ pub enum Step {
 /// The executor for one action in one region.
 #[derive(Debug)]
 pub struct Executor {
-    action: Action,
-    targets: Vec<Target>,
-    places: BTreeMap<InstanceId, usize>,
+    ledger: Ledger,
     deadline: Duration,
     /// Nothing is sent from here on.
     last_call: Duration,
@@ -111,23 +88,6 @@ pub struct Executor {
     buckets: Buckets,
     pause: Pause,
     random: Rng,
-    settled: Vec<Settled>,
-}
-
-#[derive(Debug)]
-enum UnderWay {
-    Call(Batch),
-    Look(Look),
-}
-
-#[derive(Debug)]
-enum Look {
-    /// Which members of a batch of uncertain fate are still to be acted on?
-    Uncertain(Batch, Cause),
-    /// Which members of a batch are in a state that forbids the action?
-    FindOffenders(Batch),
-    /// What state are the offenders in?
-    Offenders(Vec<(usize, Box<str>)>),
 }
 
 impl Executor {
@@ -151,9 +111,7 @@ impl Executor {
         let mut waiting = VecDeque::from(batches(plain, false));
         waiting.extend(batches(asleep, true));
         Self {
-            action,
-            places: targets.iter().enumerate().map(|(place, target)| (target.id, place)).collect(),
-            targets,
+            ledger: Ledger::new(action, targets),
             deadline,
             last_call: deadline.saturating_sub(LAST_CALL.min(deadline / 10)),
             waiting,
@@ -169,14 +127,13 @@ impl Executor {
             buckets: Buckets::of(action),
             pause: Pause::new(seed),
             random,
-            settled: Vec::new(),
         }
     }
 
     /// The targets, and what became of them: each once, after [`Step::Done`].
     #[must_use]
     pub fn into_settled(self) -> (Vec<Target>, Vec<Settled>) {
-        (self.targets, self.settled)
+        (self.ledger.targets, self.ledger.settled)
     }
 
     /// What to do at the instant `now`. Everything asked for before has been answered.
@@ -190,11 +147,13 @@ impl Executor {
                 return Step::WaitUntil(self.pause.until().min(self.deadline));
             }
             if let Some(look) = self.looks.pop_front() {
-                let ids = self.ids(&look.members());
+                let ids = self.ledger.ids(&look.members());
                 self.under_way = Some(UnderWay::Look(look));
                 return Step::Look(ids);
             }
-            self.drop_what_is_no_longer_due(now);
+            let doubted = self.doubt.iter_mut().flat_map(|doubt| &mut doubt.rest);
+            self.ledger.drop_what_is_no_longer_due(now, self.waiting.iter_mut().chain(doubted));
+            self.waiting.retain(|batch| !batch.members.is_empty());
             if let Some(step) = self.next_call(now) {
                 return step;
             }
@@ -226,8 +185,7 @@ impl Executor {
         self.throttled_in_a_row = 0;
         batch.refused = None;
         let said = &*refusal.said;
-        let named: Vec<usize> = refusal.named.iter().filter_map(|id| self.places.get(id).copied()).collect();
-        let named: Vec<usize> = batch.members.iter().copied().filter(|member| named.contains(member)).collect();
+        let named = self.ledger.named(&batch.members, &refusal.named);
         match refusal.cause {
             Cause::Throttled => {}
             Cause::Lost | Cause::Fault => {
@@ -240,7 +198,7 @@ impl Executor {
                 batch.said = Some(refusal.said);
                 self.looks.push_back(Look::Uncertain(batch, refusal.cause));
             }
-            Cause::Call => self.settle_all(&batch.members, (Outcome::Failed, Reason::Ec2Error), said),
+            Cause::Call => self.ledger.settle_all(&batch.members, (Outcome::Failed, Reason::Ec2Error), said),
             Cause::Capacity if named.is_empty() => self.lack_capacity(&batch, &refusal),
             Cause::Capacity => self.eject(batch, &named, (Outcome::Failed, Reason::NoCapacity), said),
             Cause::Limit => self.meet_limit(batch, said),
@@ -272,7 +230,7 @@ impl Executor {
         let Some(UnderWay::Look(look)) = self.under_way.take() else { return };
         match look {
             Look::Uncertain(mut batch, cause) => {
-                let on_its_way = self.settle_what_shows(&mut batch.members, seen);
+                let on_its_way = self.ledger.settle_what_shows(&mut batch.members, seen);
                 if on_its_way {
                     self.pause.reset();
                     self.something_passed();
@@ -284,13 +242,10 @@ impl Executor {
             }
             Look::FindOffenders(mut batch) => {
                 let before = batch.members.len();
-                self.settle_what_shows(&mut batch.members, seen);
-                let ready = self.ready_state();
-                let (fit, unfit): (Vec<usize>, Vec<usize>) = batch
-                    .members
-                    .iter()
-                    .partition(|member| seen.is_none_or(|seen| seen.get(&self.targets[**member].id) == Some(&ready)));
-                self.settle_all(&unfit, (Outcome::Refused, Reason::InTransition), batch.said());
+                self.ledger.settle_what_shows(&mut batch.members, seen);
+                let fits = |member: usize| seen.is_none_or(|seen| self.ledger.is_ready(member, seen));
+                let (fit, unfit): (Vec<usize>, Vec<usize>) = batch.members.iter().partition(|member| fits(**member));
+                self.ledger.settle_all(&unfit, (Outcome::Refused, Reason::InTransition), batch.said());
                 batch.members = fit;
                 if batch.members.len() == before {
                     let said = batch.said.clone().unwrap_or_default();
@@ -301,9 +256,9 @@ impl Executor {
             }
             Look::Offenders(offenders) => {
                 let mut members = offenders.iter().map(|(member, _)| *member).collect();
-                self.settle_what_shows(&mut members, seen);
+                self.ledger.settle_what_shows(&mut members, seen);
                 for (member, said) in offenders.into_iter().filter(|(member, _)| members.contains(member)) {
-                    self.settle(member, Outcome::Refused, Some(Reason::InTransition), Some(said));
+                    self.ledger.settle(member, Outcome::Refused, Some(Reason::InTransition), Some(said));
                 }
             }
         }
@@ -336,36 +291,9 @@ impl Executor {
     fn send_first(&mut self, now: Duration) -> Option<Step> {
         let batch = self.waiting.pop_front()?;
         self.buckets.take(now, batch.members.len());
-        let (ids, hibernate) = (self.ids(&batch.members), batch.hibernate);
+        let (ids, hibernate) = (self.ledger.ids(&batch.members), batch.hibernate);
         self.under_way = Some(UnderWay::Call(batch));
         Some(Step::Send { ids, hibernate })
-    }
-
-    /// A batch may have waited past an edge of its members' schedules.
-    fn drop_what_is_no_longer_due(&mut self, now: Duration) {
-        let over = |member: &mut usize| self.targets[*member].due_until.is_some_and(|until| until <= now);
-        let doubted = self.doubt.iter_mut().flat_map(|doubt| &mut doubt.rest);
-        let late: Vec<Batch> = self
-            .waiting
-            .iter_mut()
-            .chain(doubted)
-            .map(|batch| {
-                let members = batch.members.extract_if(.., over).collect();
-                batch.with(members)
-            })
-            .collect();
-        self.waiting.retain(|batch| !batch.members.is_empty());
-        for batch in late {
-            // What EC2 has refused, or may have taken after all, keeps what it said.
-            let (verdict, said) = match batch.given_up() {
-                ((Outcome::Failed, Reason::Throttled) | (Outcome::NotAttempted, _), _) => {
-                    let said = "no longer due when its turn came".into();
-                    ((Outcome::NotAttempted, Reason::NoTimeLeft), Some(said))
-                }
-                kept => kept,
-            };
-            self.settle_each(&batch.members, verdict, said.as_deref());
-        }
     }
 
     fn pass(&mut self, batch: &Batch) {
@@ -373,8 +301,8 @@ impl Executor {
         self.throttled_in_a_row = 0;
         self.at_limit = Full::default();
         for member in &batch.members {
-            self.full.passed(&self.targets[*member].launch.pool);
-            self.settle(*member, Outcome::Accepted, None, None);
+            self.full.passed(&self.ledger.targets[*member].launch.pool);
+            self.ledger.settle(*member, Outcome::Accepted, None, None);
         }
         self.something_passed();
     }
@@ -403,7 +331,7 @@ impl Executor {
         }
         let said = batch.said.take().unwrap_or_default();
         if batch.members.len() == 1 || cause == Cause::Lost {
-            self.settle_all(&batch.members, verdict, &said);
+            self.ledger.settle_all(&batch.members, verdict, &said);
             self.count_probe();
         } else if passes || (self.passed && batch.tries > TRIES) {
             self.halve(batch, verdict, &said);
@@ -423,7 +351,7 @@ impl Executor {
         }
         let alone = named.is_empty() && batch.members.len() == 1;
         let certain = if alone { batch.members.clone() } else { named.to_vec() };
-        self.settle_all(&certain, verdict, said);
+        self.ledger.settle_all(&certain, verdict, said);
         self.denied += certain.len();
         batch.members.retain(|member| !certain.contains(member));
         if batch.members.is_empty() {
@@ -459,7 +387,7 @@ impl Executor {
         }
         let said = format!("{UNTRIED}: of {} that were, none has passed", doubt.refused);
         for batch in doubt.rest {
-            self.settle_all(&batch.members, doubt.verdict, &said);
+            self.ledger.settle_all(&batch.members, doubt.verdict, &said);
         }
     }
 
@@ -481,7 +409,7 @@ impl Executor {
 
     /// Capacity lacks in the pools that the text tells of, or else in some pool of the batch. The others go on.
     fn lack_capacity(&mut self, batch: &Batch, refusal: &Refusal) {
-        let pool = |member: &usize| self.targets[*member].launch.pool.clone();
+        let pool = |member: &usize| self.ledger.targets[*member].launch.pool.clone();
         let told = refusal.lacking(&batch.members.iter().filter_map(pool).collect());
         let lacks = |member: &usize| told.is_empty() || pool(member).is_some_and(|pool| told.contains(&pool));
         let (lacking, others): (Vec<usize>, Vec<usize>) = batch.members.iter().partition(|member| lacks(member));
@@ -493,7 +421,8 @@ impl Executor {
 
     /// A limit of the account: nobody is to blame, and smaller types may still fit.
     fn meet_limit(&mut self, batch: Batch, said: &str) {
-        let kind = |member: &usize| self.targets[*member].launch.pool.as_ref().map(|pool| pool.instance_type.clone());
+        let kind =
+            |member: &usize| self.ledger.targets[*member].launch.pool.as_ref().map(|pool| pool.instance_type.clone());
         let types: Vec<_> = batch.members.iter().map(kind).collect();
         let room = self.at_limit.room_for(&types);
         self.part(batch, room, (Outcome::Failed, Reason::Ec2Error), said);
@@ -501,7 +430,7 @@ impl Executor {
 
     fn part(&mut self, mut batch: Batch, room: Room, verdict: Verdict, said: &str) {
         match room {
-            Room::None => self.settle_all(&batch.members, verdict, said),
+            Room::None => self.ledger.settle_all(&batch.members, verdict, said),
             Room::PartAt(at) => {
                 (batch.refused, batch.said) = (Some(verdict), Some(said.into()));
                 let second = batch.split_off(at);
@@ -533,7 +462,7 @@ impl Executor {
         if named.is_empty() {
             return self.halve(batch, verdict, said);
         }
-        self.settle_all(named, verdict, said);
+        self.ledger.settle_all(named, verdict, said);
         self.send_again_without(batch, named);
     }
 
@@ -548,41 +477,10 @@ impl Executor {
         }
     }
 
-    /// Settles, and takes from `members`, those that have arrived, are on their way, or are gone; whether one has
-    /// arrived or is on its way.
-    fn settle_what_shows(&mut self, members: &mut Vec<usize>, seen: Option<&BTreeMap<InstanceId, State>>) -> bool {
-        let Some(seen) = seen else { return false };
-        let mut on_its_way = false;
-        members.retain(|member| {
-            let state = seen.get(&self.targets[*member].id);
-            let (outcome, reason) = match (self.action, state) {
-                (_, None | Some(State::ShuttingDown | State::Terminated)) => (Outcome::Refused, Some(Reason::Gone)),
-                (Action::Stop, Some(State::Stopping | State::Stopped))
-                | (Action::Start, Some(State::Pending | State::Running)) => (Outcome::Accepted, None),
-                _ => return true,
-            };
-            on_its_way |= outcome == Outcome::Accepted;
-            self.settled.push(Settled { target: *member, outcome, reason, detail: None });
-            false
-        });
-        on_its_way
-    }
-
-    /// The state in which an instance can be acted on.
-    fn ready_state(&self) -> State {
-        match self.action {
-            Action::Stop => State::Running,
-            Action::Start => State::Stopped,
-        }
-    }
-
     /// What has not been sent will not be.
     fn give_up_waiting(&mut self) {
         let doubted = self.doubt.take().map(|doubt| doubt.rest).unwrap_or_default();
-        for batch in std::mem::take(&mut self.waiting).into_iter().chain(doubted) {
-            let (verdict, said) = batch.given_up();
-            self.settle_each(&batch.members, verdict, said.as_deref());
-        }
+        self.ledger.give_up(std::mem::take(&mut self.waiting).into_iter().chain(doubted));
     }
 
     fn run_out_of_time(&mut self) {
@@ -590,40 +488,13 @@ impl Executor {
         for look in std::mem::take(&mut self.looks) {
             match look {
                 Look::Uncertain(batch, _) | Look::FindOffenders(batch) => {
-                    self.settle_all(&batch.members, (Outcome::Failed, Reason::Ec2Error), batch.said());
+                    self.ledger.settle_all(&batch.members, (Outcome::Failed, Reason::Ec2Error), batch.said());
                 }
                 Look::Offenders(offenders) => self.offenders.extend(offenders),
             }
         }
         for (member, said) in std::mem::take(&mut self.offenders) {
-            self.settle(member, Outcome::Refused, Some(Reason::InTransition), Some(said));
-        }
-    }
-
-    fn settle_all(&mut self, members: &[usize], verdict: Verdict, said: &str) {
-        self.settle_each(members, verdict, Some(said));
-    }
-
-    fn settle_each(&mut self, members: &[usize], (outcome, reason): Verdict, said: Option<&str>) {
-        for member in members {
-            self.settle(*member, outcome, Some(reason), said.map(Into::into));
-        }
-    }
-
-    fn settle(&mut self, target: usize, outcome: Outcome, reason: Option<Reason>, detail: Option<Box<str>>) {
-        self.settled.push(Settled { target, outcome, reason, detail });
-    }
-
-    fn ids(&self, members: &[usize]) -> Vec<InstanceId> {
-        members.iter().map(|member| self.targets[*member].id).collect()
-    }
-}
-
-impl Look {
-    fn members(&self) -> Vec<usize> {
-        match self {
-            Self::Uncertain(batch, _) | Self::FindOffenders(batch) => batch.members.clone(),
-            Self::Offenders(offenders) => offenders.iter().map(|(member, _)| *member).collect(),
+            self.ledger.settle(member, Outcome::Refused, Some(Reason::InTransition), Some(said));
         }
     }
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::doubt::{PROBES, part_of};
 use super::*;
+use crate::resource::Launch;
 
 fn id(n: usize) -> InstanceId {
     InstanceId::try_from(format!("i-{n:017x}")).unwrap()
@@ -838,7 +839,7 @@ fn nothing_is_looked_at_after_the_deadline() {
         assert!(matches!(executor.next(Duration::ZERO), Step::Send { .. }));
         executor.answered(Duration::ZERO, refuse(code, &id(0).to_string()));
         assert_eq!(executor.next(executor.deadline), Step::Done, "{code}");
-        assert_eq!(executor.settled[0].outcome, outcome);
+        assert_eq!(executor.ledger.settled[0].outcome, outcome);
     }
 }
 
@@ -846,7 +847,7 @@ fn nothing_is_looked_at_after_the_deadline() {
 fn at_the_last_call_it_is_too_late() {
     let mut executor = stop(1);
     assert_eq!(executor.next(executor.last_call), Step::Done);
-    assert_eq!(executor.settled[0].reason, Some(Reason::NoTimeLeft));
+    assert_eq!(executor.ledger.settled[0].reason, Some(Reason::NoTimeLeft));
 }
 
 #[test]
