@@ -38,7 +38,7 @@ pub struct Invocation<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum HandlerError {
     /// The trigger is not followed; nothing has been touched.
-    #[error(transparent)]
+    #[error("{}", refused(.0))]
     Trigger(#[from] TriggerError),
     /// Something is left that another try, or somebody, may finish; with the run in one line. What was done is in the
     /// log.
@@ -88,6 +88,15 @@ impl Handler {
     }
 }
 
+fn refused(error: &TriggerError) -> String {
+    match error {
+        TriggerError::Stale(stale) => {
+            format!("stale-event: {stale} (STOPINATOR_MAX_EVENT_AGE_MINUTES sets how far past), and nothing was done")
+        }
+        other => format!("bad-trigger: {other}"),
+    }
+}
+
 fn told(unfinished: &Unfinished, summary: &str) -> String {
     match unfinished {
         Unfinished::TooMany { planned, limit } => format!(
@@ -103,8 +112,8 @@ impl HandlerError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Trigger(TriggerError::Bad(_)) => "bad-trigger",
-            Self::Trigger(TriggerError::Stale { .. }) => "stale-event",
+            Self::Trigger(TriggerError::Stale(_)) => "stale-event",
+            Self::Trigger(_) => "bad-trigger",
             Self::Unfinished(Unfinished::TooMany { .. }, _) => "too-many",
             Self::Unfinished(Unfinished::Left, _) => "unfinished",
         }

@@ -69,7 +69,17 @@ pub enum Scope {
 /// Every problem in the environment, at least one.
 #[derive(Debug, thiserror::Error)]
 pub struct SettingsError {
-    problems: Vec<String>,
+    problems: Vec<Problem>,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {what}", quote::word(variable))]
+pub struct Problem {
+    /// The variable.
+    pub variable: String,
+    /// What is wrong with it, without its name.
+    pub what: String,
 }
 
 impl fmt::Display for SettingsError {
@@ -78,7 +88,10 @@ impl fmt::Display for SettingsError {
         if self.problems.len() > 1 {
             f.write_str("s")?;
         }
-        write!(f, ": {}", self.problems.join("; "))
+        for (place, problem) in self.problems.iter().enumerate() {
+            write!(f, "{} {problem}", if place == 0 { ":" } else { ";" })?;
+        }
+        Ok(())
     }
 }
 
@@ -126,23 +139,28 @@ impl Settings {
 
 struct Reader {
     variables: HashMap<String, String>,
-    problems: Vec<String>,
+    problems: Vec<Problem>,
 }
 
 impl Reader {
+    fn refuse(&mut self, variable: &str, what: &str) {
+        self.problems.push(Problem { variable: variable.to_owned(), what: quote::sentence(what) });
+    }
+
     fn read<T>(&mut self, name: &str, default: impl Into<T>, parse: impl Fn(&str) -> Result<T, String>) -> T {
         let default = default.into();
         match self.variables.get(name).map(|text| parse(text.trim())) {
             None => default,
             Some(Ok(value)) => value,
             Some(Err(problem)) => {
-                self.problems.push(format!("{name}: {}", quote::sentence(&problem)));
+                self.refuse(name, &problem);
                 default
             }
         }
     }
 
     fn refuse_unknown_names(&mut self) {
+        let mut problems = Vec::new();
         let mut unknown: Vec<&String> = self
             .variables
             .keys()
@@ -150,12 +168,10 @@ impl Reader {
             .collect();
         unknown.sort();
         for name in unknown {
-            self.problems.push(format!(
-                "{}: there is no such setting; there are {}",
-                quote::word(name),
-                NAMES.join(", ")
-            ));
+            let what = format!("there is no such setting; there are {}", NAMES.join(", "));
+            problems.push(Problem { variable: name.clone(), what });
         }
+        self.problems.extend(problems);
     }
 
     /// The deployment's regions, or the function's own, which Lambda sets as `AWS_REGION`.
@@ -163,7 +179,7 @@ impl Reader {
         let own = "AWS_REGION";
         let name = if self.variables.contains_key("STOPINATOR_REGIONS") { "STOPINATOR_REGIONS" } else { own };
         if !self.variables.contains_key(name) {
-            self.problems.push("STOPINATOR_REGIONS: not set, and there is no AWS_REGION to take instead".into());
+            self.refuse("STOPINATOR_REGIONS", "not set, and there is no AWS_REGION to take instead");
         }
         self.read(name, Vec::new(), |text| {
             let mut regions = text

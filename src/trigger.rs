@@ -20,26 +20,70 @@ const MAX_AHEAD: SignedDuration = SignedDuration::from_mins(5);
 #[derive(Debug, thiserror::Error)]
 pub enum TriggerError {
     /// Neither a scheduled event nor a command.
-    #[error("bad-trigger: {0}")]
-    Bad(String),
-    /// Too old, or from the future.
-    #[error(
-        "stale-event: `time` is {time}, {}{distance} minutes {direction} the present {now}; at most {limit} minutes are \
-         accepted (STOPINATOR_MAX_EVENT_AGE_MINUTES sets how far past), and nothing was done",
-        if distance == limit { "more than " } else { "" }
-    )]
-    Stale {
-        /// The trigger's time.
-        time: Timestamp,
-        /// How far it is from now, in whole minutes.
-        distance: i64,
-        /// `before` or `after`.
-        direction: &'static str,
-        /// The handler's clock.
-        now: Timestamp,
-        /// The most that is accepted in this direction, in minutes.
-        limit: i64,
+    #[error("a trigger is a JSON object: a scheduled event, or a command such as {{\"action\":\"stop\"}}")]
+    NotAnObject,
+    /// A field that is not as it should be, or no JSON.
+    #[error("{}{}", at(path), quote::sentence(&error.to_string()))]
+    Field {
+        /// Where in the JSON; empty for the whole.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        error: serde_json::Error,
     },
+    /// An event of another kind.
+    #[error(
+        "`detail-type`: `{}` is not `Scheduled Event`; to act on other events, send a command from the rule's input \
+         transformer",
+        quote::word(.0)
+    )]
+    NotScheduled(String),
+    /// An event of another service.
+    #[error("`source`: `{}` is neither `aws.events` nor `aws.scheduler`", quote::word(.0))]
+    OtherSource(String),
+    /// A list that narrows to nothing.
+    #[error("`{0}`: the list is empty; leave the field out to mean all")]
+    EmptyList(&'static str),
+    /// A region that the deployment does not have.
+    #[error("`regions`: `{}` is not among this deployment's regions, {deployed:?}", quote::word(region.as_str()))]
+    OtherRegion {
+        /// What was asked for.
+        region: Region,
+        /// What there is.
+        deployed: Vec<Region>,
+    },
+    /// Too old, or from the future.
+    #[error("{0}, and nothing was done")]
+    Stale(Stale),
+}
+
+/// A time that lies too far from the present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`time` is {time}, {}{} minutes {} the present {now}; at most {} minutes are accepted",
+    if self.minutes() == self.limit.as_mins() { "more than " } else { "" },
+    self.minutes(),
+    if time < now { "before" } else { "after" },
+    limit.as_mins()
+)]
+pub struct Stale {
+    /// The trigger's time.
+    pub time: Timestamp,
+    /// The handler's clock.
+    pub now: Timestamp,
+    /// The most that is accepted in this direction.
+    pub limit: SignedDuration,
+}
+
+impl Stale {
+    /// How far it is, in whole minutes.
+    fn minutes(&self) -> i64 {
+        self.now.duration_since(self.time).abs().as_mins()
+    }
+}
+
+fn at(path: &str) -> String {
+    if path == "." || path.is_empty() { String::new() } else { format!("`{}`: ", quote::word(path)) }
 }
 
 /// The fields that tell an event from a command.
@@ -84,12 +128,10 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Res
 ///
 /// # Errors
 ///
-/// [`TriggerError::Bad`] names the field that is wrong; [`TriggerError::Stale`] says by how much.
+/// [`TriggerError`] names the field that is wrong, or says by how much the trigger is too old.
 pub fn parse(json: &str, settings: &Settings, now: Timestamp) -> Result<Request, TriggerError> {
     if !json.trim_start().starts_with('{') {
-        return Err(TriggerError::Bad(
-            "a trigger is a JSON object: a scheduled event, or a command such as {\"action\":\"stop\"}".into(),
-        ));
+        return Err(TriggerError::NotAnObject);
     }
     let kind: Kind = read(json)?;
     let command = if kind.detail_type.is_some() || kind.source.is_some() {
@@ -103,17 +145,10 @@ pub fn parse(json: &str, settings: &Settings, now: Timestamp) -> Result<Request,
 impl ScheduledEvent {
     fn into_command(self, settings: &Settings) -> Result<Command, TriggerError> {
         if self.detail_type != "Scheduled Event" {
-            return Err(TriggerError::Bad(format!(
-                "`detail-type`: `{}` is not `Scheduled Event`; to act on other events, send a command from the rule's \
-                 input transformer",
-                quote::word(&self.detail_type)
-            )));
+            return Err(TriggerError::NotScheduled(self.detail_type));
         }
         if !matches!(self.source.as_str(), "aws.events" | "aws.scheduler") {
-            return Err(TriggerError::Bad(format!(
-                "`source`: `{}` is neither `aws.events` nor `aws.scheduler`",
-                quote::word(&self.source)
-            )));
+            return Err(TriggerError::OtherSource(self.source));
         }
         Ok(Command { action: settings.action, time: Some(self.time), dry_run: None, instance_ids: None, regions: None })
     }
@@ -145,33 +180,27 @@ impl Command {
 fn check_age(time: Timestamp, max_age: Option<SignedDuration>, now: Timestamp) -> Result<Timestamp, TriggerError> {
     let Some(max_age) = max_age else { return Ok(now) };
     let age = now.duration_since(time);
-    let (direction, limit) = if age > max_age {
-        ("before", max_age)
+    let limit = if age > max_age {
+        max_age
     } else if age < -MAX_AHEAD {
-        ("after", MAX_AHEAD)
+        MAX_AHEAD
     } else {
         return Ok(time);
     };
-    Err(TriggerError::Stale { time, distance: age.abs().as_mins(), direction, now, limit: limit.as_mins() })
+    Err(TriggerError::Stale(Stale { time, now, limit }))
 }
 
 fn whole_seconds(instant: Timestamp) -> Timestamp {
     Timestamp::from_second(instant.as_second()).unwrap_or(instant)
 }
 
-fn not_empty<T: Ord>(field: &str, list: Vec<T>) -> Result<BTreeSet<T>, TriggerError> {
-    if list.is_empty() {
-        return Err(TriggerError::Bad(format!("`{field}`: the list is empty; leave the field out to mean all")));
-    }
-    Ok(list.into_iter().collect())
+fn not_empty<T: Ord>(field: &'static str, list: Vec<T>) -> Result<BTreeSet<T>, TriggerError> {
+    if list.is_empty() { Err(TriggerError::EmptyList(field)) } else { Ok(list.into_iter().collect()) }
 }
 
 fn narrow(asked: BTreeSet<Region>, deployed: &[Region]) -> Result<Vec<Region>, TriggerError> {
     match asked.iter().find(|region| !deployed.contains(region)) {
-        Some(region) => Err(TriggerError::Bad(format!(
-            "`regions`: `{}` is not among this deployment's regions, {deployed:?}",
-            quote::word(region.as_str())
-        ))),
+        Some(region) => Err(TriggerError::OtherRegion { region: region.clone(), deployed: deployed.to_vec() }),
         None => Ok(asked.into_iter().collect()),
     }
 }
@@ -179,12 +208,10 @@ fn narrow(asked: BTreeSet<Region>, deployed: &[Region]) -> Result<Vec<Region>, T
 fn read<T: DeserializeOwned>(json: &str) -> Result<T, TriggerError> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        TriggerError::Bad(match error.path().to_string().as_str() {
-            "." => quote::sentence(&error.inner().to_string()),
-            path => format!("`{}`: {}", quote::word(path), quote::sentence(&error.inner().to_string())),
-        })
+        let path = error.path().to_string();
+        TriggerError::Field { path, error: error.into_inner() }
     })?;
-    deserializer.end().map_err(|error| TriggerError::Bad(quote::sentence(&error.to_string())))?;
+    deserializer.end().map_err(|error| TriggerError::Field { path: String::new(), error })?;
     Ok(value)
 }
 
@@ -310,7 +337,7 @@ mod tests {
             (r#"{"action": "stop""#, "EOF"),
         ] {
             let error = parse(json).expect_err(json);
-            assert!(error.starts_with("bad-trigger: ") && error.contains(field), "{json} gave: {error}");
+            assert!(error.starts_with("") && error.contains(field), "{json} gave: {error}");
         }
     }
 
@@ -329,7 +356,7 @@ mod tests {
                 let result = parse(&trigger);
                 assert_eq!(result.is_ok(), accepted, "{trigger}");
                 if let Err(error) = result {
-                    assert!(error.starts_with("stale-event: ") && error.contains(time), "{error}");
+                    assert!(error.starts_with("`time` is ") && error.contains(time), "{error}");
                     assert!(!error.contains(", 60 minutes") && !error.contains(", 5 minutes"), "{error}");
                 }
             }
@@ -376,6 +403,6 @@ mod tests {
         }
         let by_setting = Settings { dry_run: true, ..settings() };
         let live = format!(r#"{{"action": "stop", "time": "{future}"}}"#);
-        assert!(parse_with(&by_setting, &live).unwrap_err().starts_with("stale-event: "));
+        assert!(parse_with(&by_setting, &live).unwrap_err().starts_with("`time` is "));
     }
 }

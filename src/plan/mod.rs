@@ -60,6 +60,36 @@ impl Plan {
 /// if it was not alike. Explicit ids
 /// narrow and never widen. An id that was not found is `gone` only where all the regions of the request were looked
 /// in: it may live in one that could not be observed, and of that nothing is said.
+///
+/// ```
+/// use stopinator::action::Action;
+/// use stopinator::plan::{Decision, plan};
+/// use stopinator::resource::{Instance, InstanceId, LastStop, Launch, State};
+/// use stopinator::settings::Settings;
+/// use stopinator::trigger;
+///
+/// let settings = Settings::from_environment([("AWS_REGION".to_owned(), "eu-west-1".to_owned())]).unwrap();
+/// let now = "2026-11-20T18:00:00Z".parse().unwrap();
+/// let tick = trigger::parse(r#"{"action": "schedule"}"#, &settings, now).unwrap();
+/// let runs_since_the_morning = Instance {
+///     id: InstanceId::try_from("i-0000000a").unwrap(),
+///     region: settings.regions[0].clone(),
+///     name: None,
+///     state: State::Running,
+///     tag: Some("weekdays 08:00-18:00".into()),
+///     hold: None,
+///     launch: Launch { started_at: "2026-11-20T08:00:00Z".parse().ok(), ..Launch::default() },
+///     started_by_aws: false,
+///     last_stop: LastStop::Unknown,
+///     forbids: None,
+/// };
+/// let held = Instance { hold: Some("until 2026-11-20 22:00".into()), ..runs_since_the_morning.clone() };
+///
+/// let decision = |instance| plan(&settings, &tick, [instance], &settings.regions).entries.remove(0).decision;
+/// assert_eq!(decision(runs_since_the_morning), Decision::Act(Action::Stop));
+/// let Decision::Keep(why) = decision(held) else { panic!() };
+/// assert_eq!((why.reason().as_str(), why.to_string()), ("held", "until 2026-11-20T22:00:00Z".to_owned()));
+/// ```
 #[must_use]
 pub fn plan(
     settings: &Settings,

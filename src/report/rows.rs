@@ -14,6 +14,22 @@ use crate::reason::Reason;
 use crate::request::Request;
 
 /// Plan plus outcomes, and what there is no plan for.
+///
+/// ```
+/// use stopinator::plan::plan;
+/// use stopinator::report::Report;
+/// use stopinator::settings::Settings;
+/// use stopinator::trigger;
+///
+/// let settings = Settings::from_environment([("AWS_REGION".to_owned(), "eu-west-1".to_owned())]).unwrap();
+/// let now = "2026-11-20T18:00:00Z".parse().unwrap();
+/// let command = r#"{"action": "stop", "instance_ids": ["i-0000000a"]}"#;
+/// let request = trigger::parse(command, &settings, now).unwrap();
+/// let report = Report::new(&request, plan(&settings, &request, [], &settings.regions));
+/// assert_eq!(report.counts().to_string(), "1 found, 1 kept, 0 planned");
+/// assert_eq!(report.instances[0].reason().unwrap().as_str(), "gone");
+/// assert!(report.verdict().is_ok());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// What the run was asked to do.

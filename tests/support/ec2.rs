@@ -239,6 +239,7 @@ struct Refusal {
 
 /// What else may go wrong.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a whim of its own")]
 pub struct Whims {
     /// Refusals name all offenders, not the first alone.
     pub names_all: bool,
@@ -250,7 +251,7 @@ pub struct Whims {
     pub other_resource: Option<&'static str>,
     /// The role may not act on these.
     pub forbidden: BTreeSet<String>,
-    /// Answers to DescribeInstances end in the middle.
+    /// Answers to `DescribeInstances` end in the middle.
     pub cuts_answers: bool,
     /// The token of the first page comes again with every page.
     pub repeats_its_token: bool,

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 
 use super::batch::{Batch, Verdict};
 
+/// How the detail of those begins that are given up because of others that were tried alone: EC2 said nothing of them.
+pub const UNTRIED: &str = "not tried alone";
 /// How many are refused alone before nothing is taken to pass. Where half of all are denied, all of so many are in one
 /// case of a thousand; the next run draws others.
 pub(super) const PROBES: usize = 10;

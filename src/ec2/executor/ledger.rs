@@ -4,33 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::batch::{Batch, Verdict};
+use super::step::{Settled, Target};
 use crate::action::{Action, Outcome};
 use crate::reason::Reason;
-use crate::resource::{InstanceId, Launch, State};
-
-/// One instance to act on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// Its id.
-    pub id: InstanceId,
-    /// How it was launched.
-    pub launch: Launch,
-    /// Until when the action is due, where that is known; since the run began, like all instants here.
-    pub due_until: Option<Duration>,
-}
-
-/// What became of one target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
-    /// Its place among the targets.
-    pub target: usize,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// Why it is not as planned.
-    pub reason: Option<Reason>,
-    /// What EC2 said.
-    pub detail: Option<Box<str>>,
-}
+use crate::resource::{InstanceId, State};
 
 /// The targets of one action, and what became of them so far.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ mod capacity;
 mod doubt;
 mod ledger;
 mod look;
+mod step;
 #[cfg(test)]
 mod tests;
 
@@ -27,43 +28,43 @@ use crate::reason::Reason;
 use crate::resource::{InstanceId, Pool, State};
 use batch::{Batch, Verdict};
 use capacity::{Full, Room};
+pub use doubt::UNTRIED;
 use doubt::{Doubt, NAMED_DENIALS};
 use ledger::Ledger;
-pub use ledger::{Settled, Target};
 use look::{Look, UnderWay};
+pub use step::{IDS_A_CALL, Settled, Step, Target};
 
-/// The most ids in one call: the size of EC2's bucket of resource tokens, beyond which a call could never pass.
-///
-/// Source: <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
-pub const IDS_A_CALL: usize = 1000;
 /// How often a batch is sent whose fate stayed uncertain, before it is parted.
 const TRIES: u32 = 3;
 /// How often in a row EC2 may throttle: with these pauses half an hour, longer than Lambda lets anybody wait.
 const THROTTLED_IN_A_ROW: u32 = 35;
 /// The time before the deadline that a last call, and a look at what came of it, are given; of a short time a tenth.
 const LAST_CALL: Duration = Duration::from_secs(2);
-/// How the detail of those begins that are given up because of others that were tried alone: EC2 said nothing of them.
-pub const UNTRIED: &str = "not tried alone";
-
-/// What the executor wants done next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// Send the action for these instances; then tell [`Executor::answered`].
-    Send {
-        /// The instances, 1 to [`IDS_A_CALL`].
-        ids: Vec<InstanceId>,
-        /// Ask for hibernation, where the action is to stop.
-        hibernate: bool,
-    },
-    /// Look at these instances; then tell [`Executor::looked`].
-    Look(Vec<InstanceId>),
-    /// Come back at this instant.
-    WaitUntil(Duration),
-    /// Everything is settled.
-    Done,
-}
-
 /// The executor for one action in one region.
+///
+/// ```
+/// use stopinator::action::{Action, Outcome};
+/// use stopinator::ec2::executor::{Executor, Step, Target};
+/// use stopinator::ec2::refusal::Refusal;
+/// use stopinator::resource::{InstanceId, Launch};
+///
+/// let target = |id| Target { id, launch: Launch::default(), due_until: None };
+/// let (web, db) = (InstanceId::try_from("i-0000000a").unwrap(), InstanceId::try_from("i-0000000b").unwrap());
+/// let mut executor = Executor::new(Action::Stop, vec![target(web), target(db)], false, std::time::Duration::MAX, 1);
+/// let now = std::time::Duration::ZERO;
+/// // One of two is protected, and EC2 refuses the call for both.
+/// let Step::Send { ids, .. } = executor.next(now) else { panic!() };
+/// assert_eq!(ids.len(), 2);
+/// let text = "The instance 'i-0000000b' may not be stopped. Modify its 'disableApiStop' instance attribute.";
+/// executor.answered(now, Err(Refusal::new(Some("OperationNotPermitted"), text, false)));
+/// // The other one is sent again at once.
+/// assert_eq!(executor.next(now), Step::Send { ids: vec![web], hibernate: false });
+/// executor.answered(now, Ok(()));
+/// assert_eq!(executor.next(now), Step::Done);
+/// let (targets, settled) = executor.into_settled();
+/// let of = |id| settled.iter().find(|settled| targets[settled.target].id == id).unwrap().outcome;
+/// assert_eq!((of(web), of(db)), (Outcome::Accepted, Outcome::Refused));
+/// ```
 #[derive(Debug)]
 pub struct Executor {
     ledger: Ledger,
@@ -103,10 +104,8 @@ impl Executor {
         targets.sort_by(|a, b| a.launch.pool.cmp(&b.launch.pool));
         let hibernates = |place: &usize| hibernate && action == Action::Stop && targets[*place].launch.hibernation;
         let (asleep, plain): (Vec<usize>, Vec<usize>) = (0..targets.len()).partition(hibernates);
-        let batches = |members: Vec<usize>, hibernate| {
-            let chunks: Vec<Batch> =
-                members.chunks(IDS_A_CALL).map(|some| Batch::new(some.to_vec(), hibernate)).collect();
-            chunks
+        let batches = |members: Vec<usize>, hibernate| -> Vec<Batch> {
+            members.chunks(IDS_A_CALL).map(|some| Batch::new(some.to_vec(), hibernate)).collect()
         };
         let mut waiting = VecDeque::from(batches(plain, false));
         waiting.extend(batches(asleep, true));
