@@ -1,6 +1,6 @@
 //! The log: one JSON object a line on standard output, with `timestamp` and `level`.
 //!
-//! One line more for each run is the metrics document ([`metrics`](crate::metrics)).
+//! One line more for each run is the metrics document ([`metrics`](crate::report::metrics)).
 //!
 //! Not the runtime's own subscriber: that one writes no timestamp, and Lambda files every line without one as INFO.
 //! Source: <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use stopinator::action::Action;
+use stopinator::place::Region;
+use stopinator::run::Progress;
+
 use crate::support::ec2::{Machine, Whims};
 use crate::support::{RULE_FIRED, START, fleet, id};
 
@@ -164,4 +168,38 @@ fn a_dry_run_looks_ahead_to_any_time() {
         assert_eq!(story.response()["time"], time);
         assert_eq!(story.said(&id(1)).0, decision);
     }
+}
+
+/// Look, plan, carry out: what was shown is what is done, whatever has changed in between, and progress is told.
+#[test]
+fn what_was_shown_is_what_is_done() {
+    let west = |n| Machine::running(id(n)).due().in_region("eu-west-1");
+    let scenario =
+        fleet([Machine::running(id(1)).due(), Machine::running(id(2)), west(3), west(4).tagged("Name", "db")])
+            .with("STOPINATOR_REGIONS", "ap-northeast-2,eu-west-1")
+            .where_ec2_refuses("eu-west-1", "StopInstances", "ExpiredToken", "expired");
+    let (shown, done, told) = scenario.shown_and_done(r#"{"action": "stop"}"#);
+    assert_eq!(shown.counts().to_string(), "3 found, 0 kept, 3 planned");
+    assert_eq!(done.counts().to_string(), "3 found, 0 kept, 3 planned: 1 confirmed, 2 failed");
+    for (before, after) in shown.instances.iter().zip(&done.instances) {
+        assert_eq!(before.entry, after.entry);
+    }
+    let region = |name: &str| Region::try_from(name.to_owned()).expect("a region");
+    let (east, west) = (region("ap-northeast-2"), region("eu-west-1"));
+    let expected = [
+        Progress::Looked(east.clone(), 1),
+        Progress::Looked(west.clone(), 2),
+        Progress::Sent(east.clone(), Action::Stop, 1),
+        Progress::Sent(west.clone(), Action::Stop, 2),
+        Progress::Verified(east, Action::Stop, 1),
+        Progress::Verified(west, Action::Stop, 0),
+    ];
+    assert!(expected.iter().all(|progress| told.contains(progress)) && told.len() == 6, "{told:?}");
+    // A dry run, and a plan that the breaker holds, end there.
+    let (shown, done, _) =
+        fleet([Machine::running(id(1)).due()]).shown_and_done(r#"{"action": "stop", "dry_run": true}"#);
+    assert_eq!(shown, done);
+    let scenario = fleet((1..4).map(|n| Machine::running(id(n)).due())).with("STOPINATOR_MAX_ACTIONS", "2");
+    let (_, done, told) = scenario.shown_and_done(r#"{"action": "stop"}"#);
+    assert_eq!((done.counts().not_attempted, told.len()), (3, 1));
 }

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod door;
 pub mod ec2;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,7 +14,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use stopinator::aws::Clients;
 use stopinator::handler::{Handler, Invocation};
+use stopinator::report::Report;
+use stopinator::run::{Progress, Run};
 use stopinator::settings::Settings;
+use stopinator::trigger;
 
 use clock::Clock;
 use ec2::{Call, Ec2, Machine, Whims};
@@ -83,15 +87,36 @@ impl Scenario {
         self
     }
 
-    pub fn on(&self, trigger: &str) -> Story {
-        let settings = Settings::from_environment(self.settings.iter().cloned()).expect("the scenario's settings");
+    fn settings(&self) -> Settings {
+        Settings::from_environment(self.settings.iter().cloned()).expect("the scenario's settings")
+    }
+
+    fn clients(&self, settings: &Settings) -> Clients {
         let config = aws_sdk_ec2::config::Builder::new()
             .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
             .credentials_provider(Credentials::new("key", "secret", None, None, "scenario"))
             .sleep_impl(SharedAsyncSleep::new(self.clock.clone()))
             .time_source(SharedTimeSource::new(self.clock.clone()))
             .http_client(self.ec2.clone());
-        let clients = Clients::new(&config, &settings.regions);
+        Clients::new(&config, &settings.regions)
+    }
+
+    /// As a person sees it: the report before anything is done, the one after, and what was told on the way.
+    pub fn shown_and_done(&self, trigger: &str) -> (Report, Report, Vec<Progress>) {
+        let settings = self.settings();
+        let request = trigger::parse(trigger, &settings, at(NOW)).expect("a request");
+        let told = RefCell::new(Vec::new());
+        let tell = |progress| told.borrow_mut().push(progress);
+        let run = Run::begin(&settings, &self.clients(&settings), &request, self.timeout);
+        let shown = self.clock.run(run.look(&tell));
+        let mut done = shown.clone();
+        self.clock.run(run.carry_out(&mut done, 1, &tell));
+        (shown, done, told.into_inner())
+    }
+
+    pub fn on(&self, trigger: &str) -> Story {
+        let settings = self.settings();
+        let clients = self.clients(&settings);
         let before = self.ec2.calls().len();
         let began = self.clock.now();
         // A clock's last digits, which are never the same.
