@@ -1,4 +1,4 @@
-//! The hand of [`batch`](crate::ec2::executor): sends, waits, answers back.
+//! Does what the [`executor`](crate::ec2::executor) wants: sends, waits, answers back.
 
 use std::time::Duration;
 

@@ -39,6 +39,11 @@ impl Batch {
         self.with(members)
     }
 
+    /// Whether it is a plain one of which EC2 has said nothing yet.
+    pub(super) fn is_untried(&self) -> bool {
+        !self.hibernate && self.tries == 0 && self.refused.is_none() && !self.throttled
+    }
+
     pub(super) fn said(&self) -> &str {
         self.said.as_deref().unwrap_or_default()
     }

@@ -1,13 +1,14 @@
 //! Who is to be acted on, and what became of whom.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::{Batch, Verdict};
 use super::step::{Settled, Target};
 use crate::action::{Action, Outcome};
 use crate::reason::Reason;
-use crate::resource::{InstanceId, State};
+use crate::resource::{InstanceId, Pool, State};
 
 /// The targets of one action, and what became of them so far.
 #[derive(Debug)]
@@ -22,6 +23,11 @@ impl Ledger {
     pub(super) fn new(action: Action, targets: Vec<Target>) -> Self {
         let places = targets.iter().enumerate().map(|(place, target)| (target.id, place)).collect();
         Self { action, targets, places, settled: Vec::new() }
+    }
+
+    /// Where a member's capacity comes from.
+    pub(super) fn pool(&self, member: usize) -> Option<Arc<Pool>> {
+        self.targets[member].launch.pool.clone()
     }
 
     /// Those of the members that are named.

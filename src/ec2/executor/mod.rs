@@ -94,8 +94,7 @@ pub struct Executor {
 impl Executor {
     /// An executor that settles `targets` before `deadline`, or without one for [`Duration::MAX`].
     ///
-    /// `seed` spreads its pauses, and draws who is tried first: whom one run wrongly gives up with others, the next
-    /// one does not.
+    /// `seed` spreads its pauses and draws who is tried first, so that no two runs err about the same ones.
     #[must_use]
     pub fn new(action: Action, mut targets: Vec<Target>, hibernate: bool, deadline: Duration, seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
@@ -178,15 +177,14 @@ impl Executor {
         if !matches!(refusal.cause, Cause::Lost | Cause::Fault) {
             self.buckets.give_back(batch.members.len());
         }
-        if refusal.cause == Cause::Throttled {
-            return self.wait_and_send_again(now, batch, refusal.said);
+        if refusal.cause != Cause::Throttled {
+            self.throttled_in_a_row = 0;
+            batch.refused = None;
         }
-        self.throttled_in_a_row = 0;
-        batch.refused = None;
         let said = &*refusal.said;
         let named = self.ledger.named(&batch.members, &refusal.named);
         match refusal.cause {
-            Cause::Throttled => {}
+            Cause::Throttled => self.wait_and_send_again(now, batch, refusal.said),
             Cause::Lost | Cause::Fault => {
                 if batch.tries >= TRIES {
                     // Who is to blame is searched for without longer pauses.
@@ -197,7 +195,11 @@ impl Executor {
                 batch.said = Some(refusal.said);
                 self.looks.push_back(Look::Uncertain(batch, refusal.cause));
             }
-            Cause::Call => self.ledger.settle_all(&batch.members, (Outcome::Failed, Reason::Ec2Error), said),
+            Cause::Call => {
+                self.ledger.settle_all(&batch.members, (Outcome::Failed, Reason::Ec2Error), said);
+                // Nobody's call passes now, so none that is tried alone tells anything.
+                self.waiting.extend(self.doubt.take().into_iter().flat_map(|doubt| doubt.rest));
+            }
             Cause::Capacity if named.is_empty() => self.lack_capacity(&batch, &refusal),
             Cause::Capacity => self.eject(batch, &named, (Outcome::Failed, Reason::NoCapacity), said),
             Cause::Limit => self.meet_limit(batch, said),
@@ -300,7 +302,7 @@ impl Executor {
         self.throttled_in_a_row = 0;
         self.at_limit = Full::default();
         for member in &batch.members {
-            self.full.passed(&self.ledger.targets[*member].launch.pool);
+            self.full.passed(&self.ledger.pool(*member));
             self.ledger.settle(*member, Outcome::Accepted, None, None);
         }
         self.something_passed();
@@ -348,8 +350,7 @@ impl Executor {
         if self.passed {
             return self.eject(batch, named, verdict, said);
         }
-        let alone = named.is_empty() && batch.members.len() == 1;
-        let certain = if alone { batch.members.clone() } else { named.to_vec() };
+        let certain = if named.is_empty() && batch.members.len() == 1 { batch.members.clone() } else { named.to_vec() };
         self.ledger.settle_all(&certain, verdict, said);
         self.denied += certain.len();
         batch.members.retain(|member| !certain.contains(member));
@@ -365,7 +366,8 @@ impl Executor {
     }
 
     fn open_doubt(&mut self, batch: Batch, verdict: Verdict) {
-        let rest = std::iter::once(batch).chain(self.waiting.drain(..)).collect();
+        let before = self.doubt.take().into_iter().flat_map(|doubt| doubt.rest);
+        let rest = std::iter::once(batch).chain(self.waiting.drain(..)).chain(before).collect();
         self.doubt = Some(Doubt::new(verdict, rest, self.random.f64()));
     }
 
@@ -408,7 +410,7 @@ impl Executor {
 
     /// Capacity lacks in the pools that the text tells of, or else in some pool of the batch. The others go on.
     fn lack_capacity(&mut self, batch: &Batch, refusal: &Refusal) {
-        let pool = |member: &usize| self.ledger.targets[*member].launch.pool.clone();
+        let pool = |member: &usize| self.ledger.pool(*member);
         let told = refusal.lacking(&batch.members.iter().filter_map(pool).collect());
         let lacks = |member: &usize| told.is_empty() || pool(member).is_some_and(|pool| told.contains(&pool));
         let (lacking, others): (Vec<usize>, Vec<usize>) = batch.members.iter().partition(|member| lacks(member));
@@ -420,8 +422,7 @@ impl Executor {
 
     /// A limit of the account: nobody is to blame, and smaller types may still fit.
     fn meet_limit(&mut self, batch: Batch, said: &str) {
-        let kind =
-            |member: &usize| self.ledger.targets[*member].launch.pool.as_ref().map(|pool| pool.instance_type.clone());
+        let kind = |member: &usize| self.ledger.pool(*member).map(|pool| pool.instance_type.clone());
         let types: Vec<_> = batch.members.iter().map(kind).collect();
         let room = self.at_limit.room_for(&types);
         self.part(batch, room, (Outcome::Failed, Reason::Ec2Error), said);
@@ -449,7 +450,7 @@ impl Executor {
     /// All who are not configured for hibernation go together, after the others.
     fn stop_plainly(&mut self, awake: Vec<usize>) {
         match self.waiting.back_mut() {
-            Some(last) if !last.hibernate && last.tries == 0 && last.members.len() + awake.len() <= IDS_A_CALL => {
+            Some(last) if last.is_untried() && last.members.len() + awake.len() <= IDS_A_CALL => {
                 last.members.extend(awake);
             }
             _ => self.waiting.push_back(Batch::new(awake, false)),
@@ -478,8 +479,8 @@ impl Executor {
 
     /// What has not been sent will not be.
     fn give_up_waiting(&mut self) {
-        let doubted = self.doubt.take().map(|doubt| doubt.rest).unwrap_or_default();
-        self.ledger.give_up(std::mem::take(&mut self.waiting).into_iter().chain(doubted));
+        let doubted = self.doubt.take().into_iter().flat_map(|doubt| doubt.rest);
+        self.ledger.give_up(self.waiting.drain(..).chain(doubted));
     }
 
     fn run_out_of_time(&mut self) {

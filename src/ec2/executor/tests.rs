@@ -923,6 +923,18 @@ fn a_call_refused_as_such_is_not_split() {
 }
 
 #[test]
+fn a_call_refused_as_such_ends_a_doubt() {
+    let mut calls = 0;
+    let answer = |_, _: &[InstanceId], _| {
+        calls += 1;
+        if calls == 1 { refuse("UnauthorizedOperation", "no") } else { refuse("ExpiredToken", "expired") }
+    };
+    let driven = drive(stop(1500), answer, running);
+    assert_eq!(driven.calls.len(), 4, "{:?}", driven.sizes());
+    assert_eq!(driven.count(Outcome::Failed, Reason::Ec2Error), 1500);
+}
+
+#[test]
 fn a_failed_look_leaves_the_safe_answer() {
     let mut executor = stop(2);
     for (code, text) in [("IncorrectInstanceState", id(0).to_string()), ("InternalError", String::new())] {
