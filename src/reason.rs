@@ -274,7 +274,7 @@ impl fmt::Display for Mark {
 mod tests {
     use super::*;
 
-    /// README's table of the reasons that keep, and the table of all in `docs/reasons.md`.
+    /// The table in `docs/reasons.md`.
     #[test]
     fn the_docs_tell_each_by_its_sentence() {
         let mut tables = include_str!("../docs/reasons.md").lines().filter(|line| line.starts_with("| `"));

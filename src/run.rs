@@ -20,7 +20,7 @@ use crate::settings::Settings;
 
 /// How many regions are looked at side by side: each holds one page in memory.
 const REGIONS_AT_ONCE: usize = 4;
-/// What is kept of the invocation's time for the report; of a short time a tenth.
+/// What is kept of the invocation's time for the report, and where that is more than a tenth of it, a tenth.
 const FOR_THE_REPORT: Duration = Duration::from_secs(3);
 
 /// How far a run has come, for whoever waits for it.

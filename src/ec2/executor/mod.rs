@@ -38,7 +38,7 @@ pub use step::{IDS_A_CALL, Settled, Step, Target};
 const TRIES: u32 = 3;
 /// How often in a row EC2 may throttle: with these pauses half an hour, longer than Lambda lets anybody wait.
 const THROTTLED_IN_A_ROW: u32 = 35;
-/// The time before the deadline that a last call, and a look at what came of it, are given; of a short time a tenth.
+/// So long before the deadline the last call goes out, to be looked at once; at most a tenth of the time that there is.
 const LAST_CALL: Duration = Duration::from_secs(2);
 /// The executor for one action in one region.
 ///
