@@ -284,6 +284,7 @@ mod tests {
         for (name, meant) in [
             ("Asia/Mumbay", None),
             ("Asia/Delho", None),
+            ("Asia/Dahki", None),
             ("Asia/Daka", Some("Asia/Dhaka")),
             ("Asia/Tokio", Some("Asia/Tokyo")),
             ("Asia/Singapoor", Some("Asia/Singapore")),
