@@ -3,7 +3,7 @@
 //! An instance has some hundred XML elements and a dozen matter. Nine tenths of this function's processor time, and
 //! most of its memory, went into parsing the others (see `docs/building.md`).
 
-use memchr::{memchr, memchr_iter};
+use memchr::memchr;
 
 /// The elements of an instance that `aws::observe` reads.
 const KEPT: [&[u8]; 13] = [
@@ -47,8 +47,6 @@ pub struct Trimmer {
     dropping: Option<(usize, Vec<u8>)>,
     /// Room for what is dropped next.
     spare: Vec<u8>,
-    /// The root has ended.
-    ended: bool,
     /// Nothing is dropped any more.
     passes: bool,
 }
@@ -113,7 +111,7 @@ impl Trimmer {
     /// Keeps or drops a tag; none where it is not plainly understood.
     fn tag(&mut self, kept: &mut Vec<u8>, tag: &[u8]) -> Option<()> {
         let inside = tag.strip_prefix(b"<")?.strip_suffix(b">")?;
-        if self.depth == 0 && !self.ended && inside.starts_with(b"?xml ") && inside.ends_with(b"?") {
+        if self.depth == 0 && inside.starts_with(b"?xml ") {
             self.keep(kept, tag);
             return Some(());
         }
@@ -122,9 +120,11 @@ impl Trimmer {
         }
         let (inside, empty) = inside.strip_suffix(b"/").map_or((inside, false), |inside| (inside, true));
         let depth = self.depth + 1;
-        let name = if depth == 1 { root_name(inside)? } else { plain_name(inside.trim_ascii_end())? };
+        // Only the root has attributes, and they say nothing here.
+        let name = inside.split(u8::is_ascii_whitespace).next().filter(|_| depth == 1);
+        let name = plain_name(name.unwrap_or(inside.trim_ascii_end()))?;
         match depth {
-            1 if self.ended || name != b"DescribeInstancesResponse" => return None,
+            1 if name != b"DescribeInstancesResponse" => return None,
             INSTANCES_SET => self.in_instances = name == b"instancesSet",
             _ => {}
         }
@@ -135,9 +135,7 @@ impl Trimmer {
         if !(unread && empty) {
             self.keep(kept, tag);
         }
-        if empty {
-            self.ended |= depth == 1;
-        } else {
+        if !empty {
             self.depth = depth;
         }
         Some(())
@@ -146,7 +144,6 @@ impl Trimmer {
     fn close(&mut self, kept: &mut Vec<u8>, tag: &[u8], name: &[u8]) -> Option<()> {
         let depth = self.depth;
         self.depth = depth.checked_sub(1)?;
-        self.ended |= depth == 1;
         match &mut self.dropping {
             Some((first, dropped)) if *first == depth => {
                 let behind = dropped.strip_prefix(b"<")?.strip_prefix(name)?.first()?;
@@ -167,15 +164,6 @@ impl Trimmer {
 fn plain_name(name: &[u8]) -> Option<&[u8]> {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     (!name.is_empty() && name.iter().all(plain)).then_some(name)
-}
-
-/// The name of the root, which may have attributes in double quotes.
-fn root_name(tag: &[u8]) -> Option<&[u8]> {
-    let end = tag.iter().position(u8::is_ascii_whitespace).unwrap_or(tag.len());
-    let (name, attributes) = tag.split_at(end);
-    let quotes = memchr_iter(b'"', attributes).count();
-    (quotes.is_multiple_of(2) && !attributes.contains(&b'\'') && !attributes.contains(&b'<'))
-        .then(|| plain_name(name))?
 }
 
 #[cfg(test)]
