@@ -590,7 +590,7 @@ def consent(account_id, region, account):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--only", nargs="+", choices=STORIES, default=list(STORIES), help="what to tell of; or else all")
+    parser.add_argument("--only", nargs="+", choices=STORIES, default=list(STORIES), help="what to tell of, else all")
     parser.add_argument("--type", choices=ARCHITECTURES, default="t3.micro")
     parser.add_argument("--subnet", help="where to launch; the default network unless given")
     parser.add_argument("--wait", type=float, default=900, metavar="SECONDS", help="for one thing to happen, at most")
