@@ -88,6 +88,8 @@ impl Serialize for Reason {
 }
 
 /// Why an instance is kept: the reason, with what it bears. Its text is the detail, empty where there is no more to say.
+///
+/// There is one for each instance of a fleet, so what is large is boxed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
     /// [`Reason::NotSelected`].
@@ -129,19 +131,19 @@ pub enum Why {
     /// [`Reason::AlreadyRunning`].
     AlreadyRunning,
     /// [`Reason::StartedByHand`]: when, and what that is held against.
-    StartedByHand(Timestamp, Mark),
+    StartedByHand(Box<(Timestamp, Mark)>),
     /// [`Reason::StartedByHand`], in doubt: when it started is not known.
     StartTimeUnknown,
     /// [`Reason::StoppedByHand`]: when, and what that is held against.
-    StoppedByHand(Timestamp, Mark),
+    StoppedByHand(Box<(Timestamp, Mark)>),
     /// [`Reason::StoppedByHand`]: it started at this instant, which is not before the mark, and was stopped since.
-    StoppedSince(Timestamp, Mark),
+    StoppedSince(Box<(Timestamp, Mark)>),
     /// [`Reason::StopTimeUnknown`].
-    StopTimeUnknown(Mark),
+    StopTimeUnknown(Box<Mark>),
     /// [`Reason::Bounced`].
     Bounced(Box<FailedStart>),
     /// [`Reason::NotDue`]: the schedule's latest moment and the next edge, where there are such.
-    NotDue(Option<Timestamp>, Option<Timestamp>),
+    NotDue(Box<(Option<Timestamp>, Option<Timestamp>)>),
 }
 
 /// What the last start or stop of an instance is held against.
@@ -189,11 +191,11 @@ impl Why {
             Self::InTransition | Self::ListedTwice => Reason::InTransition,
             Self::AlreadyStopped => Reason::AlreadyStopped,
             Self::AlreadyRunning => Reason::AlreadyRunning,
-            Self::StartedByHand(..) | Self::StartTimeUnknown => Reason::StartedByHand,
-            Self::StoppedByHand(..) | Self::StoppedSince(..) => Reason::StoppedByHand,
+            Self::StartedByHand(_) | Self::StartTimeUnknown => Reason::StartedByHand,
+            Self::StoppedByHand(_) | Self::StoppedSince(_) => Reason::StoppedByHand,
             Self::StopTimeUnknown(_) => Reason::StopTimeUnknown,
             Self::Bounced(_) => Reason::Bounced,
-            Self::NotDue(..) => Reason::NotDue,
+            Self::NotDue(_) => Reason::NotDue,
         }
     }
 
@@ -212,11 +214,11 @@ impl fmt::Display for Why {
             Self::InvalidSchedule(error) | Self::InvalidHold(error) => error.fmt(f),
             Self::Held(until) => write!(f, "until {until}"),
             Self::ListedTwice => f.write_str("EC2 listed it twice, and not alike"),
-            Self::StartedByHand(at, mark) => write!(f, "started at {at}, not before {mark}"),
+            Self::StartedByHand(hand) => write!(f, "started at {}, not before {}", hand.0, hand.1),
             Self::StartTimeUnknown => f.write_str("EC2 does not tell when it started"),
-            Self::StoppedByHand(at, mark) => write!(f, "stopped at {at}, not before {mark}"),
-            Self::StoppedSince(started, mark) => {
-                write!(f, "started at {started}, not before {mark}, and stopped since")
+            Self::StoppedByHand(hand) => write!(f, "stopped at {}, not before {}", hand.0, hand.1),
+            Self::StoppedSince(start) => {
+                write!(f, "started at {}, not before {}, and stopped since", start.0, start.1)
             }
             Self::StopTimeUnknown(mark) => write!(f, "EC2 does not tell whether it was stopped before {mark}"),
             Self::Bounced(start) => {
@@ -226,7 +228,8 @@ impl fmt::Display for Why {
                 }
                 f.write_str("start it by hand once the cause is mended")
             }
-            Self::NotDue(latest, next) => {
+            Self::NotDue(moments) => {
+                let (latest, next) = &**moments;
                 match latest {
                     Some(latest) => write!(f, "its latest moment, {latest}, has passed; ")?,
                     None => f.write_str("it has had no moment; ")?,
@@ -273,6 +276,11 @@ impl fmt::Display for Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_small() {
+        assert!(size_of::<Why>() <= 24, "{}", size_of::<Why>());
+    }
 
     /// The table in `docs/reasons.md`.
     #[test]

@@ -136,7 +136,7 @@ const BEFORE_AN_EDGE: SignedDuration = SignedDuration::from_secs(3);
 
 fn target(row: &Row, instant: Timestamp) -> Target {
     let left = |until: Timestamp| (until.duration_since(instant) - BEFORE_AN_EDGE).try_into().unwrap_or_default();
-    let due_until = row.entry.due_until.map(left);
+    let due_until = row.entry.until.as_ref().and_then(|until| until.due).map(left);
     Target { id: row.entry.id, launch: row.entry.launch.clone(), due_until }
 }
 

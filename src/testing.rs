@@ -45,8 +45,7 @@ pub(crate) fn row(number: u32, planned: Option<Action>, outcome: Option<Outcome>
         region: Some(region("ap-northeast-2")),
         launch: Launch::default(),
         decision: planned.map_or(Decision::Keep(Why::OptedOut), Decision::Act),
-        due_until: None,
-        off_until: None,
+        until: None,
     };
     Row { entry, outcome, reason: None, said: None }
 }

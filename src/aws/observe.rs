@@ -155,6 +155,7 @@ struct Found {
     /// The types of untagged instances, each with their places in `instances`.
     types: BTreeMap<String, Vec<usize>>,
     pools: BTreeSet<Arc<Pool>>,
+    last_pool: Option<Arc<Pool>>,
 }
 
 impl Found {
@@ -171,23 +172,28 @@ impl Found {
         self.instances.push(instance);
     }
 
-    /// A fleet has few pools, so each is kept once.
+    /// A fleet has few pools, so each is kept once; and mostly it is that of the instance before.
     fn pool(&mut self, described: &types::Instance) -> Option<Arc<Pool>> {
         let placement = described.placement()?;
-        let text = |text: Option<&str>| text.unwrap_or_default().into();
-        let pool = Pool {
-            instance_type: described.instance_type()?.as_str().into(),
-            zone: text(placement.availability_zone()),
-            tenancy: text(placement.tenancy().map(types::Tenancy::as_str)),
-            host: text(placement.host_id()),
-            group: text(placement.group_name()),
-            platform: text(described.platform().map(types::PlatformValues::as_str)),
-        };
-        if let Some(known) = self.pools.get(&pool) {
-            return Some(known.clone());
+        let texts = [
+            described.instance_type()?.as_str(),
+            placement.availability_zone().unwrap_or_default(),
+            placement.tenancy().map_or("", types::Tenancy::as_str),
+            placement.host_id().unwrap_or_default(),
+            placement.group_name().unwrap_or_default(),
+            described.platform().map_or("", types::PlatformValues::as_str),
+        ];
+        let last = self.last_pool.as_ref().filter(|last| {
+            texts == [&*last.instance_type, &last.zone, &last.tenancy, &last.host, &last.group, &last.platform]
+        });
+        if let Some(last) = last {
+            return Some(last.clone());
         }
-        let pool = Arc::new(pool);
+        let [instance_type, zone, tenancy, host, group, platform] = texts.map(Into::into);
+        let pool = Pool { instance_type, zone, tenancy, host, group, platform };
+        let pool = self.pools.get(&pool).cloned().unwrap_or_else(|| Arc::new(pool));
         self.pools.insert(pool.clone());
+        self.last_pool = Some(pool.clone());
         Some(pool)
     }
 

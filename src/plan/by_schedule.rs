@@ -27,7 +27,7 @@ pub(super) fn by_schedule(
     let zone = &settings.time_zone;
     let next = || schedule.edges_after(zone, now).next().map(|next| next.at);
     let Some(edge) = schedule.latest_edge(zone, now, hold_ended) else {
-        return Why::NotDue(schedule.latest_moment(zone, now), next()).into();
+        return Why::NotDue(Box::new((schedule.latest_moment(zone, now), next()))).into();
     };
     let start = || Decided::from(Action::Start).due_until(edge.over_at().into_iter().chain(next()).min());
     let stop = || {
@@ -58,19 +58,19 @@ pub(super) fn by_schedule(
             {
                 stop()
             }
-            Some(started) => Why::StartedByHand(started, edge.into()).into(),
+            Some(started) => Why::StartedByHand(Box::new((started, edge.into()))).into(),
             None => Why::StartTimeUnknown.into(),
         },
         (true, _) => match (last_stop(instance), instance.launch.started_at) {
             (LastStop::ByAws, _) => start(),
             (LastStop::BySomebody(Some(stopped)), _) if *stopped < edge.from => start(),
-            (LastStop::BySomebody(Some(stopped)), _) => Why::StoppedByHand(*stopped, edge.into()).into(),
+            (LastStop::BySomebody(Some(stopped)), _) => Why::StoppedByHand(Box::new((*stopped, edge.into()))).into(),
             (LastStop::BySomebody(None) | LastStop::Unknown, Some(started)) if started >= edge.from => {
-                Why::StoppedSince(started, edge.into()).into()
+                Why::StoppedSince(Box::new((started, edge.into()))).into()
             }
             _ if now.duration_since(edge.at) < MOMENT => start(),
             (LastStop::FailedStart(start), _) => Why::Bounced(start.clone()).into(),
-            (LastStop::BySomebody(None) | LastStop::Unknown, _) => Why::StopTimeUnknown(edge.into()).into(),
+            (LastStop::BySomebody(None) | LastStop::Unknown, _) => Why::StopTimeUnknown(Box::new(edge.into())).into(),
         },
     }
 }

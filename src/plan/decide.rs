@@ -72,7 +72,7 @@ fn held(action: RequestedAction, state: State, mode: HoldMode, end: Timestamp) -
 fn by_stop_rule(time: Timestamp, instance: &Instance) -> Decided {
     match (instance.state, instance.launch.started_at) {
         (State::Running, Some(started)) if started >= time && !instance.started_by_aws => {
-            Why::StartedByHand(started, Mark::Trigger(time)).into()
+            Why::StartedByHand(Box::new((started, Mark::Trigger(time)))).into()
         }
         (State::Running, _) => Action::Stop.into(),
         (State::Stopped, _) => Why::AlreadyStopped.into(),
@@ -83,11 +83,11 @@ fn by_stop_rule(time: Timestamp, instance: &Instance) -> Decided {
 fn by_start_rule(time: Timestamp, instance: &Instance) -> Decided {
     match (instance.state, &instance.last_stop, instance.launch.started_at) {
         (State::Stopped, LastStop::BySomebody(Some(stopped)), _) if *stopped >= time => {
-            Why::StoppedByHand(*stopped, Mark::Trigger(time)).into()
+            Why::StoppedByHand(Box::new((*stopped, Mark::Trigger(time)))).into()
         }
         // Not every stop by hand bears a date, but one that follows a later start came later still.
         (State::Stopped, LastStop::BySomebody(_), Some(started)) if started >= time => {
-            Why::StoppedSince(started, Mark::Trigger(time)).into()
+            Why::StoppedSince(Box::new((started, Mark::Trigger(time)))).into()
         }
         (State::Stopped, ..) => Action::Start.into(),
         (State::Running, ..) => Why::AlreadyRunning.into(),

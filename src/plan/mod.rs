@@ -39,11 +39,18 @@ pub struct Entry {
     pub launch: Launch,
     /// What to do.
     pub decision: Decision,
-    /// Until when an action is due, where that is known: what waits longer is not sent.
-    pub due_until: Option<Timestamp>,
+    /// How long the decision holds, where it is an action and that is known. Boxed, since most instances are kept.
+    pub until: Option<Box<Until>>,
+}
+
+/// How long an action is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Until {
+    /// Until when it is due, where that is known: what waits longer is not sent.
+    pub due: Option<Timestamp>,
     /// Until when a stop saves the instance's hours: the next time its schedule turns on, the end of its hold, or, where
     /// nothing turns on, the next edge.
-    pub off_until: Option<Timestamp>,
+    pub off: Option<Timestamp>,
 }
 
 impl Plan {
@@ -104,7 +111,9 @@ pub fn plan(
         .map(|instance| {
             let Decided { decision, due_until, off_until } = decide(settings, request, &instance);
             let (id, name, region) = (instance.id, instance.name, Some(instance.region));
-            Entry { id, name, region, launch: instance.launch, decision, due_until, off_until }
+            let until = Until { due: due_until, off: off_until };
+            let until = (until != Until::default()).then(|| until.into());
+            Entry { id, name, region, launch: instance.launch, decision, until }
         })
         .collect();
     if looked_in.len() == request.regions.len() {
@@ -136,8 +145,7 @@ fn not_found(request: &Request, entries: &[Entry]) -> Vec<Entry> {
             region: region.cloned(),
             launch: Launch::default(),
             decision: Decision::Keep(Why::UnknownId),
-            due_until: None,
-            off_until: None,
+            until: None,
         })
         .collect()
 }

@@ -296,7 +296,8 @@ fn tick(settings: &Settings, now: &str, instance: Instance) -> (Decision, String
     let request = Request { instant: at(now), ..request(SCHEDULE) };
     let entry = plan(settings, &request, [instance], &request.regions).entries.remove(0);
     let told = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
-    ((&entry.decision).into(), detail(&entry), told(entry.due_until), told(entry.off_until))
+    let until = entry.until.as_deref().copied().unwrap_or_default();
+    ((&entry.decision).into(), detail(&entry), told(until.due), told(until.off))
 }
 
 fn scheduled(tag: &str, state: State, started_at: &str, last_stop: LastStop) -> Instance {

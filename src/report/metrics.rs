@@ -29,7 +29,7 @@ pub fn document(report: &Report, function: &str, request_id: &str, took: Duratio
     let acted = |action| report.instances.iter().filter(arrived).filter(move |row| row.planned() == Some(action));
     let bounced =
         report.instances.iter().filter(|row| row.planned().is_some() && row.reason() == Some(Reason::Bounced));
-    let hours_of = |row: &Row| match row.entry.off_until {
+    let hours_of = |row: &Row| match row.entry.until.as_ref().and_then(|until| until.off) {
         Some(until) => until.duration_since(report.time).min(MOST_SAVED).as_secs_f64() / 3600.0,
         None => 0.0,
     };
@@ -84,7 +84,7 @@ fn reasons(report: &Report) -> BTreeMap<&'static str, usize> {
 mod tests {
     use super::*;
     use crate::action::RequestedAction;
-    use crate::plan::Decision;
+    use crate::plan::{Decision, Until};
     use crate::reason::{FailedStart, Why};
     use crate::testing::{self, report};
 
@@ -94,7 +94,7 @@ mod tests {
 
     fn row(planned: Option<Action>, outcome: Option<Outcome>, reason: Option<Reason>, off_until: Option<&str>) -> Row {
         let mut row = testing::row(1, planned, outcome);
-        row.entry.off_until = off_until.map(at);
+        row.entry.until = Some(Until { due: None, off: off_until.map(at) }.into());
         if planned.is_some() {
             row.reason = reason;
         } else {
@@ -106,7 +106,7 @@ mod tests {
     fn kept(reason: Option<Reason>) -> Why {
         match reason {
             Some(Reason::Bounced) => Why::Bounced(FailedStart { told: "so".into(), advice: None }.into()),
-            Some(Reason::NotDue) => Why::NotDue(None, None),
+            Some(Reason::NotDue) => Why::NotDue(Box::new((None, None))),
             other => panic!("{other:?}"),
         }
     }
