@@ -161,8 +161,8 @@ pub struct Launch {
     pub hibernation: bool,
     /// When it last started. EC2's `LaunchTime` is the last start, not the first launch.
     pub started_at: Option<Timestamp>,
-    /// Why it is stopped; a start that falls back shows another reason. Boxed, since most instances run.
-    pub stop_reason: Option<Box<StateReason>>,
+    /// The code of why it is stopped, where it is: a start that falls back shows another.
+    pub stop_code: Option<Box<str>>,
 }
 
 /// EC2's `StateReason`: why an instance is in its state. Empty where EC2 does not tell.

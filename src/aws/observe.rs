@@ -278,7 +278,7 @@ fn reduce(
             pool,
             hibernation: hibernation.unwrap_or(false),
             started_at: started_at(described),
-            stop_reason: reason.filter(|_| state == State::Stopped).map(Box::new),
+            stop_code: reason.filter(|_| state == State::Stopped).map(|reason| reason.code),
         },
         started_by_aws,
         last_stop,

@@ -30,8 +30,8 @@ pub fn judge(action: Action, before: &Launch, seen: Option<&Seen>, is_new: bool)
     let Some(seen) = seen else { return (Outcome::Refused, Some(Reason::Gone), None) };
     // Of a start that nobody knew of before, nobody can say that it is a new one.
     let started_since = before.started_at.zip(seen.started_at).is_some_and(|(before, now)| now > before);
-    let another_reason = !seen.reason.code.is_empty()
-        && before.stop_reason.as_ref().is_none_or(|before| before.code != seen.reason.code);
+    let another_reason =
+        !seen.reason.code.is_empty() && before.stop_code.as_ref().is_none_or(|code| *code != seen.reason.code);
     match (action, seen.state) {
         (_, State::ShuttingDown | State::Terminated) => (Outcome::Refused, Some(Reason::Gone), None),
         (Action::Stop, State::Stopped) | (Action::Start, State::Running) => (Outcome::Confirmed, None, None),
@@ -70,8 +70,11 @@ mod tests {
     }
 
     fn judged(action: Action, before: Option<&str>, seen: &Seen, is_new: bool) -> (Outcome, Option<Reason>) {
-        let stop_reason = before.map(|code| Box::new(reason(code)));
-        let before = Launch { stop_reason, started_at: "2026-11-21T08:00:00Z".parse().ok(), ..Launch::default() };
+        let before = Launch {
+            stop_code: before.map(Into::into),
+            started_at: "2026-11-21T08:00:00Z".parse().ok(),
+            ..Launch::default()
+        };
         let (outcome, reason, _) = judge(action, &before, Some(seen), is_new);
         (outcome, reason)
     }
