@@ -119,7 +119,9 @@ pub fn plan(
     if looked_in.len() == request.regions.len() {
         entries.extend(not_found(request, &entries));
     }
-    entries.sort_by(|a, b| (&a.region, &a.id, &a.launch.started_at).cmp(&(&b.region, &b.id, &b.launch.started_at)));
+    entries.sort_unstable_by(|a, b| {
+        (&a.region, &a.id, &a.launch.started_at).cmp(&(&b.region, &b.id, &b.launch.started_at))
+    });
     entries.dedup_by(|second, first| {
         let same = (&first.region, &first.id) == (&second.region, &second.id);
         if same && first.decision != second.decision {
