@@ -3,22 +3,26 @@
 use strsim::osa_distance;
 
 /// The nearest of the known words that so few edits make of a text, without regard to case. None where the text is one
-/// of them.
+/// of them, or where two are as near.
 pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>, edits: usize) -> Option<&'a str> {
     let lower = text.to_ascii_lowercase();
     let form = Form::of(&lower);
     let (mut nearest, mut edits_left) = (None, edits);
+    let mut is_tie = false;
     for word in known {
         // Few words are left to compare in full.
         if form.is_within(edits_left, Form::of(word)) {
             match osa_distance(&word.to_ascii_lowercase(), &lower) {
                 0 => return None,
-                distance if distance <= edits_left => (nearest, edits_left) = (Some(word), distance - 1),
+                distance if distance <= edits_left => {
+                    is_tie = nearest.is_some_and(|known: &str| known != word) && distance == edits_left;
+                    (nearest, edits_left) = (Some(word), distance);
+                }
                 _ => {}
             }
         }
     }
-    nearest
+    nearest.filter(|_| !is_tie)
 }
 
 /// What can be compared at once: a length in bytes, and the set of ASCII letters, a bit each.
@@ -61,7 +65,10 @@ mod tests {
         ] {
             assert_eq!(nearest(text, ["start", "stop", "weekdays"], edits), expected, "{text}");
         }
-        assert_eq!(nearest("stxp", ["stop", "step"], 2), Some("stop"), "the first of two that are as near");
+        assert_eq!(nearest("stxp", ["stop", "step"], 2), None, "two that are as near");
+        assert_eq!(nearest("stxp", ["stop", "step", "stxx"], 2), None, "three");
+        assert_eq!(nearest("stopp", ["step", "stop"], 2), Some("stop"), "the nearer one, whichever comes first");
+        assert_eq!(nearest("stopp", ["stop", "step"], 2), Some("stop"));
     }
 
     #[test]

@@ -92,7 +92,7 @@ const PLACES: [(&str, &str); 44] = [
         "America/Chicago",
         "Dallas, Houston, Austin, San Antonio, Minneapolis, New Orleans, Nashville, Memphis, Saint Louis",
     ),
-    ("America/Denver", "Salt Lake City, Albuquerque"),
+    ("America/Denver", "Salt Lake City, Albuquerque, Cheyenne"),
     ("America/Edmonton", "Calgary"),
     ("America/Guayaquil", "Quito"),
     (
@@ -126,7 +126,7 @@ const PLACES: [(&str, &str); 44] = [
     ("Europe/Amsterdam", "Rotterdam, The Hague, Eindhoven, Utrecht"),
     (
         "Europe/Berlin",
-        "Frankfurt, Munich, Muenchen, Hamburg, Cologne, Koeln, Stuttgart, Dusseldorf, Duesseldorf, Leipzig, Nuremberg, Brandenburg",
+        "Frankfurt, Kiel, Munich, Muenchen, Hamburg, Cologne, Koeln, Stuttgart, Dusseldorf, Duesseldorf, Leipzig, Nuremberg, Brandenburg",
     ),
     ("Europe/Brussels", "Antwerp"),
     ("Europe/Dublin", "Cork"),
@@ -139,7 +139,7 @@ const PLACES: [(&str, &str); 44] = [
     ("Europe/Prague", "Brno"),
     ("Europe/Rome", "Milan, Milano, Turin, Naples, Florence"),
     ("Europe/Stockholm", "Gothenburg, Malmo"),
-    ("Europe/Warsaw", "Krakow, Gdansk, Wroclaw"),
+    ("Europe/Warsaw", "Krakow, Lublin, Gdansk, Wroclaw"),
     ("Europe/Zurich", "Geneva, Basel, Bern"),
     ("Pacific/Auckland", "Wellington, Christchurch"),
 ];

@@ -174,7 +174,9 @@ fn more_values_that_do_not_parse() {
 
 /// Every value that stands in the tables of refusals, here and in `docs/tag.md`, and what it was meant to be, where
 /// that is sure.
-const MEANT: [(&str, &[&str]); 30] = [
+const MEANT: [(&str, &[&str]); 32] = [
+    ("Sonday 08:00-18:00", &[]),
+    ("08:00-18:00 Europe/Kiel", &["08:00-18:00 Europe/Berlin"]),
     ("weekdays 8-18h", &["weekdays 08:00-18:00"]),
     ("weekdays 0800-1830", &["weekdays 08:00-18:30"]),
     ("Mon-Fri 8am-6pm", &["Mon-Fri 08:00-18:00"]),
