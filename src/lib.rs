@@ -32,4 +32,5 @@ pub mod telemetry;
 #[cfg(test)]
 mod testing;
 pub mod trigger;
+pub mod week;
 pub mod zone;

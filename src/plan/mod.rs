@@ -3,6 +3,7 @@
 mod by_schedule;
 mod decide;
 mod decision;
+mod evidence;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use crate::settings::Settings;
 use decide::decide;
 use decision::Decided;
 pub use decision::Decision;
+pub use evidence::Evidence;
 
 /// What is to be done, and why the rest is left alone: one entry for every instance found, by region and id.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -129,6 +129,29 @@ impl Schedule {
         self.timetable(default).edges_after(now)
     }
 
+    /// What it last turned its instance to, at or before an instant, whether that still counts or not: where it leaves an
+    /// instance that nobody touches. None where it has not turned anything yet.
+    #[must_use]
+    pub fn left_on(&self, default: &TimeZone, now: Timestamp) -> Option<bool> {
+        let timetable = self.timetable(default);
+        timetable.latest_change(now).into_iter().chain(timetable.latest_moment(now)).max().map(|edge| edge.on)
+    }
+
+    /// Whether it tells when an instance runs and when it does not: it has windows, or moments of both kinds. One that
+    /// only stops, or only starts, leaves the other half to people.
+    #[must_use]
+    pub fn tells_hours(&self) -> bool {
+        let has = |turn| self.clauses.iter().any(|clause| matches!(clause, Clause::Moment { on, .. } if *on == turn));
+        let has_windows = self.clauses.iter().any(|clause| !matches!(clause, Clause::Moment { .. }));
+        has_windows || (has(true) && has(false))
+    }
+
+    /// The same hours in a week like any other: by UTC, which never changes its clocks, and without exceptions.
+    #[must_use]
+    pub fn usual(&self) -> Self {
+        Self { zone: Some(TimeZone::UTC), exceptions: Exceptions::default(), ..self.clone() }
+    }
+
     fn timetable<'a>(&'a self, default: &'a TimeZone) -> Timetable<'a> {
         Timetable { clauses: &self.clauses, exceptions: &self.exceptions, zone: self.zone(default) }
     }
