@@ -51,19 +51,22 @@ impl Days {
     pub(super) fn contain(self, day: Weekday) -> bool {
         self.0 & Self::only(day).0 != 0
     }
+
+    /// The days in a row, over the end of the week as well. None of `DAILY`, which has no first.
+    pub(super) fn runs(self) -> impl Iterator<Item = Vec<Weekday>> {
+        let first_of_a_run = move |day: &Weekday| self.contain(*day) && !self.contain(day.previous());
+        let run = move |first: Weekday| first.cycle_forward().take_while(|day| self.contain(*day)).collect();
+        Weekday::Monday.cycle_forward().take(7).filter(first_of_a_run).map(run)
+    }
 }
 
 /// The first three letters of a day's name.
 pub(super) fn day_name(day: Weekday) -> &'static str {
-    match day {
-        Weekday::Monday => "Mon",
-        Weekday::Tuesday => "Tue",
-        Weekday::Wednesday => "Wed",
-        Weekday::Thursday => "Thu",
-        Weekday::Friday => "Fri",
-        Weekday::Saturday => "Sat",
-        Weekday::Sunday => "Sun",
-    }
+    &full_day_name(day)[..3]
+}
+
+pub(super) fn full_day_name(day: Weekday) -> &'static str {
+    DAYS[usize::from(day.to_monday_zero_offset().unsigned_abs())].0
 }
 
 impl fmt::Display for Days {
@@ -76,9 +79,7 @@ impl fmt::Display for Days {
             _ => {}
         }
         let mut separator = "";
-        let first_of_a_run = |day: &Weekday| self.contain(*day) && !self.contain(day.previous());
-        for first in Weekday::Monday.cycle_forward().take(7).filter(first_of_a_run) {
-            let run: Vec<Weekday> = first.cycle_forward().take_while(|day| self.contain(*day)).collect();
+        for run in self.runs() {
             match run[..] {
                 [first, _, .., last] => {
                     write!(f, "{separator}{}-{}", day_name(first), day_name(last))?;
@@ -104,6 +105,15 @@ impl MonthDay {
     /// None where no year has such a day.
     pub(super) fn new(month: i8, day: i8) -> Option<Self> {
         Date::new(LEAP_YEAR, month, day).ok().map(Self)
+    }
+
+    pub(super) fn is_leap_day(self) -> bool {
+        (self.0.month(), self.0.day()) == (2, 29)
+    }
+
+    /// `25 December`.
+    pub(super) fn in_words(self) -> String {
+        self.0.strftime("%-d %B").to_string()
     }
 }
 

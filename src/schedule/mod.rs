@@ -6,6 +6,7 @@ mod hint;
 mod hold;
 mod parse;
 mod window;
+mod words;
 
 use std::fmt;
 
@@ -59,6 +60,20 @@ impl Tag {
             parse::of_a_tag(word).and_then(Schedule::parse).map_or_else(Self::Invalid, Self::Schedule)
         }
     }
+
+    /// What it means, in plain English, with times in the zone `default` where it names none; of one that does not
+    /// parse, what is wrong.
+    #[must_use]
+    pub fn in_words(&self, default: &TimeZone) -> String {
+        match self {
+            Self::Plain => {
+                "Plain: follows the stop rule and the start rule of the deployment; ticks leave it alone.".into()
+            }
+            Self::OptedOut => "Opted out: left alone, whatever else is set.".into(),
+            Self::Schedule(schedule) => schedule.in_words(default),
+            Self::Invalid(error) => error.to_string(),
+        }
+    }
 }
 
 impl Schedule {
@@ -85,6 +100,22 @@ impl Schedule {
     pub fn parse(value: &str) -> Result<Self, ParseError> {
         let Parts { clauses, zone, exceptions, enforced } = parse::schedule(value)?;
         Ok(Self { clauses, zone, exceptions, enforced })
+    }
+
+    /// What it means, in plain English, in the zone `default` where it names none.
+    ///
+    /// ```
+    /// use jiff::tz::TimeZone;
+    /// use stopinator::schedule::Schedule;
+    ///
+    /// let hours = Schedule::parse("weekdays 08:00-18:00 except 12-25")?;
+    /// let words = "On from 08:00 to 18:00 from Monday to Friday, in UTC. Not on 25 December, every year.";
+    /// assert_eq!(hours.in_words(&TimeZone::UTC), words);
+    /// # Ok::<(), stopinator::schedule::ParseError>(())
+    /// ```
+    #[must_use]
+    pub fn in_words(&self, default: &TimeZone) -> String {
+        words::schedule(self.timetable(default), self.enforced)
     }
 
     /// Whether it is applied again on every tick, against people as well.

@@ -66,6 +66,78 @@ fn the_pages_refusals() {
 }
 
 #[test]
+fn the_pages_values_in_words() {
+    let value = |row: Vec<&'static str>| row[0].trim_matches('`');
+    let tag = |value| Tag::parse(value).in_words(&TimeZone::UTC);
+    let hold = |value| Hold::parse(value).unwrap().in_words(&TimeZone::UTC);
+    let tags = rows_of("| value | means |").map(value).map(|value| (value, tag(value)));
+    let holds = rows_of("| hold | means |").map(value).map(|value| (value, hold(value)));
+    let lines: Vec<String> = tags.chain(holds).map(|(value, words)| format!("{value} -> {words}")).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn more_values_in_words() {
+    let berlin = TimeZone::get("Europe/Berlin").unwrap();
+    for (value, words) in [
+        ("", "Plain: follows the stop rule and the start rule of the deployment; ticks leave it alone."),
+        // A zone is told where there are times.
+        ("08:00-18:00", "On from 08:00 to 18:00 every day, in Europe/Berlin."),
+        ("00:00-24:00 UTC", "Always on."),
+        ("Wed 13:00 - Tue 24:00 + Wed 00:00-13:00", "Always on."),
+        ("07:00-19:00 + 19:00-07:00", "Always on."),
+        ("00:00-24:00 + stop 23:00", "Always on, and stops at 23:00 every day, in Europe/Berlin."),
+        // Days.
+        ("Sun Mon 08:00-18:00 UTC", "On from 08:00 to 18:00 on Sunday and Monday, in UTC."),
+        ("Wed Sat-Mon 08:00-18:00 UTC", "On from 08:00 to 18:00 on Wednesday, Saturday, Sunday and Monday, in UTC."),
+        ("weekdays 20:00-02:00 UTC", "On from 20:00 to 02:00 of the next day from Monday to Friday, in UTC."),
+        ("Sun 20:00-02:00 UTC", "On from Sunday 20:00 to Monday 02:00, in UTC."),
+        ("Mon 06:00 - Mon 20:00 UTC", "On from 06:00 to 20:00 on Monday, in UTC."),
+        ("Mon 00:00 - Mon 24:00 UTC", "On all day on Monday, in UTC."),
+        ("Mon 12:00 - Wed 00:00 UTC", "On from Monday 12:00 to Wednesday 00:00, in UTC."),
+        // Times of the same days are told together, and each deed once.
+        (
+            "08:00-09:00 + Mon 06:00 - Tue 20:00 + 10:00-11:00 + 10:00-11:00 + Sat 12:00-13:00 UTC",
+            "On from 08:00 to 09:00 and from 10:00 to 11:00 every day, from Monday 06:00 to Tuesday 20:00, and from \
+             12:00 to 13:00 on Saturday, in UTC.",
+        ),
+        (
+            "stop 20:00 + start Fri 20:00 + stop 22:00 + Sat 08:00-18:00 + stop Mon 24:00 UTC",
+            "On from 08:00 to 18:00 on Saturday, starts at 20:00 on Friday, stops at 20:00 and at 22:00 every day, and \
+             at 24:00 on Monday, in UTC.",
+        ),
+        // What an excepted date takes away.
+        ("00:00-24:00 UTC except 12-25", "Always on, in UTC. Off all day on 25 December, every year."),
+        (
+            "Mon 06:00 - Mon 20:00 UTC except 12-25",
+            "On from 06:00 to 20:00 on Monday, in UTC. Not on 25 December, every year.",
+        ),
+        (
+            "07:00-19:00 + 19:00-07:00 UTC except 12-25",
+            "On from 07:00 to 19:00 and from 19:00 to 07:00 of the next day every day, in UTC. Nothing begins on \
+             25 December, every year.",
+        ),
+        (
+            "Mon 06:00 - Wed 20:00 + Fri 20:00-02:00 UTC except 2026-12-25",
+            "On from Monday 06:00 to Wednesday 20:00 and from Friday 20:00 to Saturday 02:00, in UTC. Nothing begins on \
+             2026-12-25, and a span is off all day.",
+        ),
+        (
+            "stop 18:00 UTC except 12-25 2026-12-30 02-29 12-31..01-01 2026-12-31 enforced",
+            "Stops at 18:00 every day, in UTC. Never starts. Not on 2026-12-30 and 2026-12-31, and not on 25 December, \
+             29 February and from 31 December to 1 January, every year. Also against people: what somebody does against \
+             it by hand within 60 minutes is undone on the next tick.",
+        ),
+    ] {
+        assert_eq!(Tag::parse(value).in_words(&berlin), words, "{value}");
+    }
+    let Tag::Invalid(error) = Tag::parse("weekday 08:00-18:00") else { panic!("it does not parse") };
+    assert_eq!(Tag::Invalid(error.clone()).in_words(&berlin), error.to_string());
+    let hold = Hold::parse("off until 2026-11-22").unwrap();
+    assert_eq!(hold.in_words(&berlin), "Kept stopped until the end of Sunday 2026-11-22, in Europe/Berlin.");
+}
+
+#[test]
 fn one_canonical_form() {
     for (value, canonical) in [
         ("7:00-19:00", "daily 07:00-19:00"),
