@@ -3,13 +3,13 @@
 //! A suggestion parses in the place of what it replaces, and means what the person meant; where that is not sure there
 //! is none.
 
-use super::clause::{Clock, digits};
 use super::dates::DAYS;
-use super::window::DAY;
+use super::tokens::{is_dates, is_half};
+use super::wrong::{Instead, Wrong, from_to, place};
 use crate::meant::nearest;
 
 /// What a whole value is that is none: text for cron or EventBridge, or with a character that stands for nothing here.
-pub(super) fn whole(value: &str) -> Option<(&str, String)> {
+pub(super) fn whole(value: &str) -> Option<Wrong<'_>> {
     let mut pieces = value.split_whitespace();
     let first = pieces.next()?;
     let is_field = |piece: &str| piece.bytes().all(|b| b.is_ascii_alphanumeric() || b"*?/,-#".contains(&b));
@@ -20,21 +20,83 @@ pub(super) fn whole(value: &str) -> Option<(&str, String)> {
     if five || ["cron(", "rate(", "at("].into_iter().any(calls) {
         let says = "cron, rate and at are not read here; hours are written as in weekdays 08:00-18:00, a single time as \
                     in stop daily 19:00";
-        return Some((first, says.to_owned()));
+        return Some(Wrong::new(first, says));
     }
     let piece = value.split_whitespace().find(|piece| piece.contains(is_odd))?;
     let odd = piece.chars().find(|c| is_odd(*c))?;
     let known = ODD.iter().find(|(known, ..)| *known == odd);
     let code = u32::from(odd);
-    Some((
-        piece,
-        match known {
-            Some((_, name, "")) => format!("there is {name} (U+{code:04X}) in it, which cannot be seen; take it out"),
-            Some((_, name, plain)) => format!("there is {name} (U+{code:04X}) in it; write `{plain}`"),
-            None if odd.is_control() => format!("there is a control character (U+{code:04X}) in it; take it out"),
-            None => format!("`{odd}` (U+{code:04X}) stands for nothing here; take it out"),
-        },
-    ))
+    let says = match known {
+        Some((_, name, "")) => format!("there is {name} (U+{code:04X}) in it, which cannot be seen; take it out"),
+        Some((_, name, plain)) => format!("there is {name} (U+{code:04X}) in it; write `{plain}`"),
+        None if odd.is_control() => format!("there is a control character (U+{code:04X}) in it; take it out"),
+        None => format!("`{odd}` (U+{code:04X}) stands for nothing here; take it out"),
+    };
+    Some(Wrong::new(piece, says).instead(plain(value, piece)))
+}
+
+/// What to write for a piece with odd characters, or with some that part days or clauses.
+pub(super) fn plain<'a>(value: &'a str, piece: &'a str) -> Option<Instead<'a>> {
+    /// What only surrounds text. Of others nobody knows: `!` may turn the meaning around.
+    const AROUND: &str = "()[]{}\"'`\u{201c}\u{201d}\u{201e}\u{2018}\u{2019}\u{ab}\u{bb}";
+    let begin = place(piece, value).start;
+    let mut written = String::new();
+    for (at, c) in piece.char_indices() {
+        let (before, after) = (value.get(..begin + at)?, value.get(begin + at + c.len_utf8()..)?);
+        match ODD.iter().find(|(known, ..)| *known == c) {
+            _ if c == '+' || c == ',' => written.push_str(joint(c, before, after)?),
+            Some((.., "+")) => written.push_str(joint(c, before, after)?),
+            Some((.., plain)) => written.push_str(plain),
+            None if c.is_control() || AROUND.contains(c) => {}
+            None if is_odd(c) => return None,
+            None => written.push(c),
+        }
+    }
+    Some((piece, written.into()))
+}
+
+/// What people part days and clauses with.
+const JOINTS: [char; 5] = ['+', ',', ';', '|', '&'];
+
+/// What stands here where people write a comma or the like: a blank, or a `+` between clauses.
+fn joint(c: char, before: &str, after: &str) -> Option<&'static str> {
+    let ends_a_time = |piece: &str| is_half(piece) || piece.contains(|c: char| c.is_ascii_digit()) && !is_dates(piece);
+    let parts = |c: char| c.is_whitespace() || JOINTS.contains(&c);
+    let after_a_time = before.rsplit(parts).find(|piece| !piece.is_empty()).is_some_and(ends_a_time);
+    let Some(next) = after.split_whitespace().next() else { return (c == ',' || c == ';').then_some("") };
+    let word = next.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
+    let word = meant(word).unwrap_or(word);
+    let begins_a_clause = ["daily", "weekdays", "weekends", "start", "stop"]
+        .into_iter()
+        .chain(DAYS.into_iter().flat_map(|(day, _)| [day, &day[..3]]))
+        .any(|known| known.eq_ignore_ascii_case(word));
+    if after_a_time && (begins_a_clause || next.starts_with(|c: char| c.is_ascii_digit())) {
+        // Times without days are daily. They may be meant for the days before.
+        let clause = before.rsplit(JOINTS).find(|clause| !clause.trim().is_empty()).unwrap_or_default();
+        return (names_days(after) || !names_days(clause)).then_some(" + ");
+    }
+    (c != '+').then_some(" ")
+}
+
+/// Whether a clause begins with days, and not with its time.
+fn names_days(clause: &str) -> bool {
+    let is_verb = |word: &str| word.eq_ignore_ascii_case("stop") || word.eq_ignore_ascii_case("start");
+    let mut words = clause.split_whitespace().skip_while(|word| is_verb(word));
+    words.next().is_some_and(|word| word.starts_with(char::is_alphabetic) && !word.eq_ignore_ascii_case("daily"))
+}
+
+/// A zone's name and what follows of it where people write blanks in it.
+pub(super) fn spelled_apart<'a>(value: &'a str, piece: &'a str, zone: &str) -> &'a str {
+    let mut last = piece;
+    let mut spelled = piece.to_owned();
+    for next in value.get(place(piece, value).end..).unwrap_or_default().split_whitespace() {
+        spelled = format!("{spelled}_{next}");
+        if !zone.get(..spelled.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(&spelled)) {
+            break;
+        }
+        last = next;
+    }
+    from_to(value, piece, last)
 }
 
 /// Letters of every script are words that are not known; of all else, this is what values are written with. A comma is
@@ -71,71 +133,6 @@ const ODD: [(char, &str, &str); 24] = [
     ('\u{200f}', "a right-to-left mark", ""),
 ];
 
-/// What a time range was probably meant to be, such as `8-18h`: one, or two that it may be; none where that is not sure.
-pub(super) fn range(piece: &str) -> Option<String> {
-    let (begin, end) = piece.split_once('-')?;
-    let (begin, end) = (Loose::read(begin)?, Loose::read(end)?);
-    let written = |begin, end| format!("{}-{}", Clock(begin), Clock(end));
-    if begin.time == end.time || begin.time >= DAY {
-        return None;
-    }
-    let straight = written(begin.time, end.time);
-    // `9-5`, `1-5`: hours of which nobody knows the half of the day, and which would make a night.
-    let is_night = |time: Loose| time.is_bare && time.time < 6 * 60;
-    let knows_the_day = begin.has_24_hours || end.has_24_hours;
-    if knows_the_day || !(is_night(begin) || (end.is_bare && end.time < begin.time)) {
-        return Some(format!("a time range is written {straight}"));
-    }
-    let later = |time: Loose, is_meant: bool| time.time + if time.is_bare && is_meant { DAY / 2 } else { 0 };
-    let (begin, end) = (later(begin, is_night(begin)), later(end, true));
-    (begin < end).then(|| format!("this is {} or {straight}: write which", written(begin, end)))
-}
-
-/// What a single time was probably meant to be, such as `8am` or `0830`.
-pub(super) fn time(piece: &str) -> Option<u16> {
-    Loose::read(piece).map(|loose| loose.time)
-}
-
-/// A time as people write it elsewhere: `8`, `8h`, `8am`, `8.30`, `8h30`, `0830`.
-#[derive(Debug, Clone, Copy)]
-struct Loose {
-    /// Minutes from midnight, at most [`DAY`].
-    time: u16,
-    /// An hour alone, of which nobody knows the half of the day.
-    is_bare: bool,
-    /// A time that only a day of 24 hours has, or that is written as in one.
-    has_24_hours: bool,
-}
-
-impl Loose {
-    fn read(text: &str) -> Option<Self> {
-        let text = text.to_ascii_lowercase();
-        let (text, afternoon) = match (text.strip_suffix("am"), text.strip_suffix("pm")) {
-            (Some(text), _) => (text, Some(false)),
-            (_, Some(text)) => (text, Some(true)),
-            _ => (text.as_str(), None),
-        };
-        let (hours, minutes) = match text.split_once([':', '.', 'h']) {
-            Some((hours, minutes)) => {
-                (digits(hours, 1..=2)?, if minutes.is_empty() { 0 } else { digits(minutes, 1..=2)? })
-            }
-            None => match digits(text, 1..=4)? {
-                number if text.len() > 2 => (number / 100, number % 100),
-                hours => (hours, 0),
-            },
-        };
-        let hours = match afternoon {
-            Some(afternoon) if (1..=12).contains(&hours) => hours % 12 + if afternoon { 12 } else { 0 },
-            Some(_) => return None,
-            None => hours,
-        };
-        let time = hours * 60 + minutes;
-        let is_bare = afternoon.is_none() && text.len() <= 2 && (1..=12).contains(&hours) && !text.contains('h');
-        let has_24_hours = afternoon.is_none() && !is_bare;
-        (minutes < 60 && time <= DAY).then_some(Self { time, is_bare, has_24_hours })
-    }
-}
-
 /// The word that was probably meant: the one that this one begins, another word for it, or the nearest.
 pub(super) fn meant(word: &str) -> Option<&'static str> {
     const WORDS: [&str; 14] = [
@@ -165,8 +162,11 @@ pub(super) fn meant(word: &str) -> Option<&'static str> {
     let days = || DAYS.iter().map(|(name, _)| *name);
     let short_days = || days().map(|name| &name[..3]);
     let begins = |known: &&str| known.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word));
-    let is_a_day = short_days().any(|day| day.eq_ignore_ascii_case(word));
-    if let Some(begun) = days().chain(WORDS).filter(|known| known.len() > word.len() && !is_a_day).find(begins) {
+    // `Tue` is nearly `true`.
+    if short_days().any(|day| day.eq_ignore_ascii_case(word)) {
+        return None;
+    }
+    if let Some(begun) = days().chain(WORDS).filter(|known| known.len() > word.len()).find(begins) {
         return Some(begun);
     }
     // A word of three letters is nearly another day, or a day of another language; only letters that changed places tell.
@@ -177,6 +177,11 @@ pub(super) fn meant(word: &str) -> Option<&'static str> {
     };
     let near_day = nearest(word, short_days(), 1).filter(|day| letters(day) == letters(word));
     near_day.or_else(|| {
-        nearest(word, WORDS.into_iter().chain(days()), edits).filter(|known| word.len() > 3 || known.len() > 3)
+        // `restart` and `unenforced` are not what they end in.
+        let has_prefix = |known: &str| {
+            word.len() == known.len() + 2 && word.get(2..).is_some_and(|end| end.eq_ignore_ascii_case(known))
+        };
+        nearest(word, WORDS.into_iter().chain(days()), edits)
+            .filter(|known| (word.len() > 3 || known.len() > 3) && !has_prefix(known))
     })
 }

@@ -4,9 +4,12 @@ mod clause;
 mod dates;
 mod hint;
 mod hold;
+mod loose;
 mod parse;
+mod tokens;
 mod window;
 mod words;
+mod wrong;
 
 use std::fmt;
 
@@ -20,7 +23,7 @@ use self::window::Timetable;
 
 pub use self::clause::{Edge, MOMENT};
 pub use self::hold::{Hold, HoldMode};
-pub use self::parse::ParseError;
+pub use self::wrong::ParseError;
 
 /// The parsed value of the deployment's tag on one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +60,8 @@ impl Tag {
         } else if is("false") || is("no") || is("never") || is("ignore") {
             Self::OptedOut
         } else {
-            parse::of_a_tag(word).and_then(Schedule::parse).map_or_else(Self::Invalid, Self::Schedule)
+            let schedule = parse::of_a_tag(word).and_then(parse::schedule);
+            schedule.map_or_else(|wrong| Self::Invalid(wrong.of(value)), |parts| Self::Schedule(parts.into()))
         }
     }
 
@@ -73,6 +77,24 @@ impl Tag {
             Self::Schedule(schedule) => schedule.in_words(default),
             Self::Invalid(error) => error.to_string(),
         }
+    }
+
+    /// The value that was probably meant by one that does not parse, where that is sure.
+    ///
+    /// ```
+    /// use stopinator::schedule::Tag;
+    ///
+    /// let meant = Tag::mended("weekday 8am-6pm EST");
+    /// assert_eq!(meant.as_deref(), Some("weekdays 08:00-18:00 America/New_York"));
+    /// assert_eq!(Tag::mended("weekdays 9-5"), None, "to five in the morning, or in the afternoon?");
+    /// ```
+    #[must_use]
+    pub fn mended(value: &str) -> Option<String> {
+        let refused = |value: &str| match Self::parse(value) {
+            Self::Invalid(error) => Some(error),
+            _ => None,
+        };
+        wrong::mended(value, refused).filter(|_| parse::can_be_mended(value))
     }
 }
 
@@ -98,8 +120,7 @@ impl Schedule {
     /// # Ok::<(), stopinator::schedule::ParseError>(())
     /// ```
     pub fn parse(value: &str) -> Result<Self, ParseError> {
-        let Parts { clauses, zone, exceptions, enforced } = parse::schedule(value)?;
-        Ok(Self { clauses, zone, exceptions, enforced })
+        parse::schedule(value).map(Self::from).map_err(|wrong| wrong.of(value))
     }
 
     /// What it means, in plain English, in the zone `default` where it names none.
@@ -185,6 +206,12 @@ impl Schedule {
 
     fn timetable<'a>(&'a self, default: &'a TimeZone) -> Timetable<'a> {
         Timetable { clauses: &self.clauses, exceptions: &self.exceptions, zone: self.zone(default) }
+    }
+}
+
+impl From<Parts> for Schedule {
+    fn from(Parts { clauses, zone, exceptions, enforced }: Parts) -> Self {
+        Self { clauses, zone, exceptions, enforced }
     }
 }
 

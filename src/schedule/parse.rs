@@ -1,14 +1,17 @@
 //! The grammar of the tags' values. What does not fit is named, with what was expected in its place.
 
+use std::borrow::Cow;
+
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 
 use super::clause::{Clause, Clock, clock};
 use super::dates::{DAYS, Days, Except, Exceptions, MonthDay, day_name};
-use super::hint;
 use super::hold::{Hold, HoldMode};
+use super::tokens::{Token, Tokens, is_half, time_after_date, tokens};
 use super::window::DAY;
-use crate::quote;
+use super::wrong::{Instead, ParseError, Wrong, from_to, mended};
+use super::{hint, loose};
 use crate::zone::{ZoneError, zone};
 
 /// The most characters that a tag's value has.
@@ -16,37 +19,21 @@ use crate::zone::{ZoneError, zone};
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html>
 const LONGEST: usize = 256;
 
-/// A value that does not parse: the piece that did not fit, and what was expected there.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{piece}`: {expected}")]
-pub struct ParseError {
-    piece: Box<str>,
-    expected: Box<str>,
-}
-
-/// What a piece of the value, between blanks, is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token<'a> {
-    Plus,
-    Dash,
-    /// A piece with a `/`.
-    Zone,
-    /// A date or two, joined by `..`.
-    Dates,
-    /// A day, a time, or another word.
-    Word(&'a str),
-}
-
 /// A value that may be a tag's.
-pub(super) fn of_a_tag(value: &str) -> Result<&str, ParseError> {
+pub(super) fn of_a_tag(value: &str) -> Result<&str, Wrong<'_>> {
     if value.chars().nth(LONGEST).is_some() {
-        return Err(error(value, format!("a tag's value has at most {LONGEST} characters")));
+        return Err(Wrong::new(value, format!("a tag's value has at most {LONGEST} characters")));
     }
     Ok(value)
 }
 
-fn refuse_what_is_no_value(value: &str) -> Result<(), ParseError> {
-    hint::whole(value).map_or(Ok(()), |(piece, says)| Err(error(piece, says)))
+fn refuse_what_is_no_value(value: &str) -> Result<(), Wrong<'_>> {
+    hint::whole(value).map_or(Ok(()), Err)
+}
+
+/// Whether the times of a value can be mended one by one.
+pub(super) fn can_be_mended(value: &str) -> bool {
+    loose::are_alike(&tokens(value))
 }
 
 /// What a schedule's value says.
@@ -58,7 +45,7 @@ pub(super) struct Parts {
 }
 
 /// Reads a schedule; see [`Schedule::parse`](super::Schedule::parse).
-pub(super) fn schedule(value: &str) -> Result<Parts, ParseError> {
+pub(super) fn schedule(value: &str) -> Result<Parts, Wrong<'_>> {
     refuse_what_is_no_value(value)?;
     let mut parser = Parser::new(value);
     parser.refuse_hold()?;
@@ -83,38 +70,48 @@ impl Hold {
     ///
     /// The first piece that does not fit, and what is expected there.
     pub fn parse(value: &str) -> Result<Self, ParseError> {
-        const FORM: &str = "a hold is written until 2026-11-22 09:00, with `on` or `off` before it, and a zone after it, \
-                            if need be";
-        refuse_what_is_no_value(of_a_tag(value)?)?;
-        let mut parser = Parser::new(value);
-        let mode = if parser.eat_word("on") {
-            HoldMode::On
-        } else if parser.eat_word("off") {
-            HoldMode::Off
-        } else {
-            HoldMode::Leave
-        };
-        let date_alone = mode == HoldMode::Leave && parser.token() == Some(Token::Dates);
-        if !date_alone && !parser.eat_word("until") {
-            return Err(parser.error(FORM));
-        }
-        let date = match parser.token() {
-            Some(Token::Dates) if parser.piece().len() > "11-22".len() && !parser.piece().contains("..") => {
-                // Of a date and a time that `T` joins, the date.
-                let date = parser.piece().split(['T', 't']).next().unwrap_or_default();
-                date.parse().map_err(|_| parser.error("there is no such date"))?
-            }
-            _ => return Err(parser.error("a hold ends on a date, such as 2026-11-22")),
-        };
-        parser.at += 1;
-        let time = match parser.token() {
-            Some(Token::Word(word)) if word.starts_with(|c: char| c.is_ascii_digit()) => parser.time(Whose::End)?,
-            _ => DAY,
-        };
-        let zone = parser.zone()?;
-        parser.end(FORM)?;
-        Ok(Self { mode, until: (date, time), zone })
+        hold(value).map_err(|wrong| wrong.of(value))
     }
+
+    /// The hold that was probably meant by a value that does not parse, where that is sure.
+    #[must_use]
+    pub fn mended(value: &str) -> Option<String> {
+        mended(value, |value| Self::parse(value).err()).filter(|_| can_be_mended(value))
+    }
+}
+
+fn hold(value: &str) -> Result<Hold, Wrong<'_>> {
+    const FORM: &str = "a hold is written until 2026-11-22 09:00, with `on` or `off` before it, and a zone after it, \
+                        if need be";
+    refuse_what_is_no_value(of_a_tag(value)?)?;
+    let mut parser = Parser::new(value);
+    let mode = if parser.eat_word("on") {
+        HoldMode::On
+    } else if parser.eat_word("off") {
+        HoldMode::Off
+    } else {
+        HoldMode::Leave
+    };
+    let date_alone = mode == HoldMode::Leave && parser.token() == Some(Token::Dates);
+    if !date_alone && !parser.eat_word("until") {
+        return Err(parser.error(FORM));
+    }
+    let date = match parser.token() {
+        Some(Token::Dates) if parser.piece().len() > "11-22".len() && !parser.piece().contains("..") => {
+            // Of a date and a time that `T` joins, the date.
+            let date = parser.piece().split(['T', 't']).next().unwrap_or_default();
+            date.parse().map_err(|_| parser.error("there is no such date"))?
+        }
+        _ => return Err(parser.error("a hold ends on a date, such as 2026-11-22")),
+    };
+    parser.at += 1;
+    let time = match parser.token() {
+        Some(Token::Word(word)) if word.starts_with(is_digit) => parser.time(Whose::End)?,
+        _ => DAY,
+    };
+    let zone = parser.zone()?;
+    parser.end(FORM)?;
+    Ok(Hold { mode, until: (date, time), zone })
 }
 
 /// Whose time is to be read: a begin cannot be 24:00.
@@ -127,45 +124,30 @@ enum Whose {
 }
 
 struct Parser<'a> {
-    /// Each token, and the piece that it stands in.
-    tokens: Vec<(Token<'a>, &'a str)>,
+    value: &'a str,
+    tokens: Tokens<'a>,
     at: usize,
 }
 
 impl<'a> Parser<'a> {
     fn new(value: &'a str) -> Self {
-        let mut tokens = Vec::with_capacity(16);
-        for piece in value.split_whitespace() {
-            match piece {
-                "+" => tokens.push((Token::Plus, piece)),
-                _ if piece.contains('/') => tokens.push((Token::Zone, piece)),
-                _ if is_dates(piece) => tokens.push((Token::Dates, piece)),
-                _ => {
-                    if let Some(time) = time_after_date(piece) {
-                        tokens.extend([(Token::Dates, piece), (Token::Word(time), piece)]);
-                        continue;
-                    }
-                    for (place, word) in piece.split('-').enumerate() {
-                        if place > 0 {
-                            tokens.push((Token::Dash, piece));
-                        }
-                        if !word.is_empty() {
-                            tokens.push((Token::Word(word), piece));
-                        }
-                    }
-                }
-            }
-        }
-        Self { tokens, at: 0 }
+        Self { value, tokens: tokens(value), at: 0 }
     }
 
     fn token(&self) -> Option<Token<'a>> {
         self.tokens.get(self.at).map(|(token, _)| *token)
     }
 
+    fn word(&self) -> Option<&'a str> {
+        match self.token() {
+            Some(Token::Word(word)) => Some(word),
+            _ => None,
+        }
+    }
+
     /// The piece at which the parser is, or the last one.
     fn piece(&self) -> &'a str {
-        self.tokens.get(self.at).or(self.tokens.last()).map_or("", |(_, piece)| piece)
+        self.tokens.get(self.at).or(self.tokens.last()).map_or(&self.value[self.value.len()..], |(_, piece)| piece)
     }
 
     fn eat(&mut self, token: Token<'_>) -> bool {
@@ -180,78 +162,104 @@ impl<'a> Parser<'a> {
         there
     }
 
-    fn end(&self, expected: &str) -> Result<(), ParseError> {
+    fn end(&self, expected: &'static str) -> Result<(), Wrong<'a>> {
+        let piece = self.piece();
         match self.token() {
             None => Ok(()),
-            Some(Token::Word(_)) if self.day().is_some() || self.is_any(SEVERAL_DAYS) => {
-                let mut rest = Parser { tokens: self.tokens.clone(), at: self.at };
-                Err(self.error(if rest.clause().is_ok() {
+            Some(Token::Word(word)) if self.day().is_some() || self.is_any(SEVERAL_DAYS) => {
+                let rest = || Parser { value: self.value, tokens: self.tokens.clone(), at: self.at };
+                let mut days = rest();
+                let has_time = days.days().is_ok() && days.word().is_some_and(|word| word.starts_with(is_digit));
+                let expected = if rest().clause().is_ok() {
                     PLUS_JOINS
                 } else {
                     "days stand before their time, as in weekdays 08:00-18:00"
-                }))
+                };
+                Err(self.error(expected).instead(has_time.then(|| (&word[..0], "+ ".into()))))
             }
             // An abbreviation, a city without its area, an offset.
-            Some(_) => match zone(self.piece()) {
-                Err(problem @ (ZoneError::Meant(_) | ZoneError::Offset)) => {
-                    Err(error(self.piece(), problem.to_string()))
-                }
-                _ => Err(self.error(expected)),
-            },
+            Some(_) => Err(match zone(piece) {
+                Err(problem @ (ZoneError::Meant(_) | ZoneError::Offset)) => self.no_zone(problem),
+                _ => self.error(expected),
+            }),
         }
     }
 
     /// An error about the piece at which the parser is, or after the last one.
-    fn error(&self, expected: impl Into<String>) -> ParseError {
+    fn error(&self, expected: impl Into<Cow<'static, str>>) -> Wrong<'a> {
         let expected = expected.into();
         let piece = self.piece();
         match self.token() {
-            None => error(piece, format!("something must follow: {expected}")),
+            None => Wrong::new(piece, format!("something must follow: {expected}")),
             Some(Token::Word(word)) if word.contains(',') => self.comma(word),
             Some(Token::Word(word)) if is_half(word) => self
                 .half_of_a_day(self.at)
-                .unwrap_or_else(|| error(piece, "a day has 24 hours here: 6:00 PM is written 18:00")),
+                .unwrap_or_else(|| Wrong::new(piece, "a day has 24 hours here: 6:00 PM is written 18:00")),
             Some(Token::Word(word)) if word.eq_ignore_ascii_case("to") => {
-                error(piece, "a dash stands between a begin and its end, as in 08:00-18:00")
+                let in_range = loose::is_in_range(&self.tokens, self.at);
+                Wrong::new(piece, "a dash stands between a begin and its end, as in 08:00-18:00").instead(if in_range {
+                    self.as_written()
+                } else {
+                    Some((word, "-".into()))
+                })
             }
             Some(Token::Word(word)) => match hint::meant(word) {
-                Some(known) => error(piece, format!("{expected}; did you mean `{known}`?")),
-                None => error(piece, expected),
+                Some(known) => Wrong::new(piece, expected).meant(self.with_day(word), known),
+                None => Wrong::new(piece, expected).instead(if piece.contains([',', '+']) {
+                    hint::plain(self.value, piece)
+                } else {
+                    None
+                }),
             },
-            Some(_) => error(piece, expected),
+            Some(_) => Wrong::new(piece, expected),
         }
     }
 
-    fn comma(&self, word: &str) -> ParseError {
+    /// `every day`, where this is its first word.
+    fn with_day(&self, word: &'a str) -> &'a str {
+        match self.tokens.get(self.at + 1) {
+            Some((Token::Word(day), _)) if word.eq_ignore_ascii_case("every") && day.eq_ignore_ascii_case("day") => {
+                from_to(self.value, word, day)
+            }
+            _ => word,
+        }
+    }
+
+    fn comma(&self, word: &str) -> Wrong<'a> {
         let follows_a_time = clock(word.trim_end_matches(',')).is_some() && self.at + 1 < self.tokens.len();
-        error(
-            self.piece(),
-            if follows_a_time {
-                PLUS_JOINS
-            } else {
-                "there are no commas; days stand side by side, as in Mon Wed Fri 09:00-17:00"
-            },
-        )
+        let expected = if follows_a_time {
+            PLUS_JOINS
+        } else {
+            "there are no commas; days stand side by side, as in Mon Wed Fri 09:00-17:00"
+        };
+        Wrong::new(self.piece(), expected).instead(hint::plain(self.value, self.piece()))
+    }
+
+    /// The time or the range at which the parser is, as it is written here, where that is sure.
+    fn as_written(&self) -> Option<Instead<'a>> {
+        loose::instead(&self.tokens, self.at, self.value)
     }
 
     /// Of `7 PM`, with the half of the day at this place.
-    fn half_of_a_day(&self, at: usize) -> Option<ParseError> {
+    fn half_of_a_day(&self, at: usize) -> Option<Wrong<'a>> {
         let (Token::Word(half), _) = *self.tokens.get(at)? else { return None };
         let (Token::Word(hour), _) = *self.tokens.get(at.checked_sub(1)?)? else { return None };
-        let time = hint::time(&[hour, half].concat()).filter(|_| is_half(half))?;
-        Some(error(&format!("{hour} {half}"), format!("a day has 24 hours here; this is written {}", Clock(time))))
+        let time = loose::time(&[hour, half].concat()).filter(|_| is_half(half))?;
+        let says = format!("a day has 24 hours here; this is written {}", Clock(time));
+        let wrong = Wrong::new(from_to(self.value, hour, half), says).quoted(format!("{hour} {half}"));
+        Some(wrong.instead(self.as_written()))
     }
 
-    fn refuse_hold(&self) -> Result<(), ParseError> {
+    fn refuse_hold(&self) -> Result<(), Wrong<'a>> {
         let is_until =
             |(token, _): &&(Token<'_>, _)| matches!(token, Token::Word(word) if word.eq_ignore_ascii_case("until"));
         match self.tokens.iter().find(is_until) {
-            Some((_, piece)) => Err(error(piece, "a hold stands in a tag of its own, whose key ends in -Hold")),
+            Some((_, piece)) => Err(Wrong::new(piece, "a hold stands in a tag of its own, whose key ends in -Hold")),
             None => Ok(()),
         }
     }
 
-    fn clause(&mut self) -> Result<Clause, ParseError> {
+    fn clause(&mut self) -> Result<Clause, Wrong<'a>> {
         let on = if self.eat_word("start") {
             Some(true)
         } else if self.eat_word("stop") {
@@ -281,7 +289,7 @@ impl<'a> Parser<'a> {
             let place = self.at;
             let end = self.time(Whose::End)?;
             if end == begin {
-                return Err(error(
+                return Err(Wrong::new(
                     self.tokens[place].1,
                     "a window's begin and end must differ; the whole day is written 00:00-24:00",
                 ));
@@ -295,14 +303,14 @@ impl<'a> Parser<'a> {
         let place = self.at;
         let end = self.time(Whose::End)?;
         if first == last && end <= begin {
-            return Err(error(self.tokens[place].1, "a span that ends on the day it begins must end later on it"));
+            return Err(Wrong::new(self.tokens[place].1, "a span that ends on the day it begins must end later on it"));
         }
         let end = if end == 0 { end } else { whole_day(end) };
         Ok(Clause::Span { from: (first, begin), to: (last, end) })
     }
 
     /// Days before a time, or none, which means daily; and the day, where it is a single one.
-    fn days(&mut self) -> Result<(Days, Option<Weekday>), ParseError> {
+    fn days(&mut self) -> Result<(Days, Option<Weekday>), Wrong<'a>> {
         const ONE_LIST: &str =
             "before a time stands one list of days; `+` joins clauses, as in weekdays 08:00-18:00 + Sat 08:00-12:00";
         if let Some((_, days)) = SEVERAL_DAYS.into_iter().find(|(word, _)| self.eat_word(word)) {
@@ -353,7 +361,7 @@ impl<'a> Parser<'a> {
         DAYS.iter().find(is).map(|(_, day)| *day)
     }
 
-    fn time(&mut self, whose: Whose) -> Result<u16, ParseError> {
+    fn time(&mut self, whose: Whose) -> Result<u16, Wrong<'a>> {
         let time = match self.token() {
             Some(Token::Word(word)) => clock(word),
             _ => None,
@@ -368,7 +376,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn no_time(&self, whose: Whose) -> ParseError {
+    fn no_time(&self, whose: Whose) -> Wrong<'a> {
         let piece = self.piece();
         let alone = self.tokens.len() == 1 && self.token().is_some();
         if alone && piece.bytes().all(|b| b.is_ascii_alphanumeric()) {
@@ -376,25 +384,29 @@ impl<'a> Parser<'a> {
                 .error("`true` follows the rule, `false` opts out, and a schedule is like weekdays 08:00-18:00");
         }
         if piece == "24/7" && self.at == 0 {
-            return error(piece, "the whole week is written 00:00-24:00");
+            return Wrong::new(piece, "the whole week is written 00:00-24:00")
+                .instead(Some((piece, "00:00-24:00".into())));
         }
-        if let Some(Token::Word(word)) = self.token().filter(|_| piece.contains(',')) {
+        if let Some(word) = self.word().filter(|_| piece.contains(',')) {
             return self.comma(word);
         }
-        if let Some(error) = self.half_of_a_day(self.at + 1) {
-            return error;
+        if let Some(wrong) = self.half_of_a_day(self.at + 1) {
+            return wrong;
         }
-        if self.token().is_some() && piece.contains(|c: char| c.is_ascii_digit()) {
+        if self.token().is_some() && piece.contains(is_digit) {
             let is_moment = matches!(whose, Whose::Moment(_));
-            let range = hint::range(piece).filter(|_| !is_moment);
-            let single =
-                hint::time(time_after_date(piece).unwrap_or(piece)).filter(|time| *time < DAY || whose != Whose::Begin);
+            let range = loose::range(piece).filter(|_| !is_moment);
+            let single = loose::time(time_after_date(piece).unwrap_or(piece))
+                .filter(|time| *time < DAY || whose != Whose::Begin);
             return match (range, single) {
-                (Some(says), _) => error(piece, says),
-                (None, Some(time)) => error(piece, format!("a time is written {}", Clock(time))),
-                _ if piece.contains('+') => error(piece, "`+` stands alone, with a blank on either side"),
-                _ if self.token() == Some(Token::Dates) => error(piece, "a date stands only after `except`"),
-                _ => error(piece, "a time is written 08:00, and a time range 08:00-18:00"),
+                (Some(says), _) => Wrong::new(piece, says).instead(self.as_written()),
+                (None, Some(time)) => {
+                    Wrong::new(piece, format!("a time is written {}", Clock(time))).instead(self.as_written())
+                }
+                _ if piece.contains('+') => Wrong::new(piece, "`+` stands alone, with a blank on either side")
+                    .instead(hint::plain(self.value, piece)),
+                _ if self.token() == Some(Token::Dates) => Wrong::new(piece, "a date stands only after `except`"),
+                _ => Wrong::new(piece, "a time is written 08:00, and a time range 08:00-18:00"),
             };
         }
         match whose {
@@ -405,26 +417,35 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn zone(&mut self) -> Result<Option<TimeZone>, ParseError> {
+    fn zone(&mut self) -> Result<Option<TimeZone>, Wrong<'a>> {
         let name = self.piece();
         let zone = match self.token() {
             Some(Token::Zone) => zone(name),
             Some(Token::Word(word)) if word.eq_ignore_ascii_case("UTC") => zone(word),
             _ => return Ok(None),
         };
-        let zone = zone.map_err(|problem| error(name, problem.to_string()))?;
+        let zone = zone.map_err(|problem| self.no_zone(problem))?;
         self.at += 1;
         Ok(Some(zone))
     }
 
-    fn exceptions(&mut self) -> Result<Exceptions, ParseError> {
+    fn no_zone(&self, problem: ZoneError) -> Wrong<'a> {
+        let piece = self.piece();
+        match problem {
+            ZoneError::Meant(zone) => Wrong::new(piece, ZoneError::Unknown.to_string())
+                .meant(hint::spelled_apart(self.value, piece, &zone), zone.into_string()),
+            problem => Wrong::new(piece, problem.to_string()),
+        }
+    }
+
+    fn exceptions(&mut self) -> Result<Exceptions, Wrong<'a>> {
         let mut exceptions = Vec::new();
         while self.token() == Some(Token::Dates) {
             exceptions.push(except(self.piece())?);
             self.at += 1;
         }
         let more = match self.token() {
-            Some(Token::Word(word)) => word.contains(|c: char| c.is_ascii_digit() || c == '.'),
+            Some(Token::Word(word)) => word.contains(|c| is_digit(c) || c == '.'),
             token => token == Some(Token::Dash),
         };
         if exceptions.is_empty() || more {
@@ -438,58 +459,35 @@ impl<'a> Parser<'a> {
 
 const PLUS_JOINS: &str = "`+` joins clauses, as in weekdays 08:00-18:00 + Sat 10:00-14:00";
 
-/// Whether a word tells a half of the day.
-fn is_half(word: &str) -> bool {
-    ["am", "pm"].iter().any(|half| word.eq_ignore_ascii_case(half))
+fn is_digit(c: char) -> bool {
+    c.is_ascii_digit()
 }
 
 const SEVERAL_DAYS: [(&str, Days); 3] =
     [("daily", Days::DAILY), ("weekdays", Days::WEEKDAYS), ("weekends", Days::WEEKENDS)];
-
-fn error(piece: &str, expected: impl Into<String>) -> ParseError {
-    ParseError { piece: quote::word(piece).into(), expected: expected.into().into() }
-}
 
 /// An end that means the end of its day, as people write it: 00:00, or the last minute.
 fn whole_day(end: u16) -> u16 {
     if end == 0 || end == DAY - 1 { DAY } else { end }
 }
 
-/// Whether a piece has the shape of a date, or of two that are joined, whatever its numbers.
-fn is_dates(piece: &str) -> bool {
+fn except(piece: &str) -> Result<Except, Wrong<'_>> {
     let (first, last) = piece.split_once("..").unwrap_or((piece, piece));
-    is_date(first) && is_date(last)
-}
-
-/// The time that `T` joins to a date, as in `2026-11-22T09:00`.
-fn time_after_date(piece: &str) -> Option<&str> {
-    let (date, time) = piece.split_once(['T', 't'])?;
-    (date.len() == "2026-11-22".len() && is_date(date)).then_some(time)
-}
-
-fn is_date(text: &str) -> bool {
-    let parts = || text.split('-').map(str::len);
-    let numbers = text.bytes().all(|b| b == b'-' || b.is_ascii_digit());
-    numbers && (parts().eq([4, 2, 2]) || parts().eq([2, 2]))
-}
-
-fn except(piece: &str) -> Result<Except, ParseError> {
-    let (first, last) = piece.split_once("..").unwrap_or((piece, piece));
-    let once = |text: &str| text.parse::<Date>().map_err(|_| error(piece, "there is no such date"));
+    let once = |text: &str| text.parse::<Date>().map_err(|_| Wrong::new(piece, "there is no such date"));
     let yearly = |text: &str| {
         let day = text.split_once('-').and_then(|(month, day)| MonthDay::new(month.parse().ok()?, day.parse().ok()?));
-        day.ok_or_else(|| error(piece, "there is no such day in any year"))
+        day.ok_or_else(|| Wrong::new(piece, "there is no such day in any year"))
     };
     // A date of one year has ten characters, a day of every year five.
     match (first.len() > 5, last.len() > 5) {
         (true, true) => {
             let (first, last) = (once(first)?, once(last)?);
             if first > last {
-                return Err(error(piece, "the range runs backwards"));
+                return Err(Wrong::new(piece, "the range runs backwards"));
             }
             Ok(Except::Dates(first, last))
         }
         (false, false) => Ok(Except::Yearly(yearly(first)?, yearly(last)?)),
-        _ => Err(error(piece, "a range has both dates with their year, or both without")),
+        _ => Err(Wrong::new(piece, "a range has both dates with their year, or both without")),
     }
 }

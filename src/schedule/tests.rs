@@ -336,6 +336,144 @@ fn every_example_parses() {
     assert!(seen > 30, "{seen}");
 }
 
+/// What is written instead of the whole value, where that is sure.
+#[test]
+fn whole_values_are_mended() {
+    for (value, mended) in [
+        // Words and zones.
+        ("weekday 08:00-18:00", "weekdays 08:00-18:00"),
+        ("Mon-Fridy 08:00-18:00", "Mon-Friday 08:00-18:00"),
+        ("every day 08:00-18:00", "daily 08:00-18:00"),
+        ("stop every 7pm", "stop daily 19:00"),
+        ("flase", "false"),
+        ("restart daily 08:00", ""),
+        ("08:00-18:00 unenforced", ""),
+        ("weekdays 08:00-18:00 not 2026-12-25", "weekdays 08:00-18:00 except 2026-12-25"),
+        ("08:00-18:00 EST", "08:00-18:00 America/New_York"),
+        ("08:00-18:00 Asia/Soul enforced", "08:00-18:00 Asia/Seoul enforced"),
+        ("08:00-18:00 America/New York", "08:00-18:00 America/New_York"),
+        ("08:00-18:00 America/Argentina/Buenos Aires", "08:00-18:00 America/Argentina/Buenos_Aires"),
+        ("08:00-18:00 America/Los Angeles except 12-25", "08:00-18:00 America/Los_Angeles except 12-25"),
+        ("08:00-18:00 America/New Orleans", ""),
+        // Times.
+        ("weekdays 8-18h", "weekdays 08:00-18:00"),
+        ("weekdays 08-18", "weekdays 08:00-18:00"),
+        ("weekdays 08-11 pm", ""),
+        ("weekdays 8 - 18", "weekdays 08:00-18:00"),
+        ("Mon-Fri 8am-6pm", "Mon-Fri 08:00-18:00"),
+        ("weekdays 0830-17.15", "weekdays 08:30-17:15"),
+        ("8:00 AM - 6:00 PM", "08:00-18:00"),
+        ("8:00 AM - 6:00", ""),
+        ("Mon 10:00 AM - Fri 8 PM", "Mon 10:00 - Fri 20:00"),
+        ("Mon 8:00 AM - Fri 6:00", ""),
+        ("stop daily 7pm", "stop daily 19:00"),
+        ("stop daily 7 PM", "stop daily 19:00"),
+        ("stop daily 0830", "stop daily 08:30"),
+        ("stop daily 7", ""),
+        ("stop 7pm + start 7:00", ""),
+        ("9-5", ""),
+        ("9 to 5", ""),
+        ("9:00-5", ""),
+        ("1-5h", ""),
+        ("8-6pm", "08:00-18:00"),
+        ("8-11pm", ""),
+        ("8-11 pm", ""),
+        ("10-2am", ""),
+        ("22-6", "22:00-06:00"),
+        ("24/7 UTC", "00:00-24:00 UTC"),
+        ("weekdays 24/7", ""),
+        ("Mon to Fri 08:00 to 18:00", "Mon - Fri 08:00-18:00"),
+        ("9:00 to 5:00", ""),
+        // What parts days and clauses.
+        ("Mon,Wed,Fri 09:00-17:00", "Mon Wed Fri 09:00-17:00"),
+        ("Mon-Fri, 08:00-18:00", "Mon-Fri 08:00-18:00"),
+        ("Mon-Thu, Sat 08:00-18:00", "Mon-Thu Sat 08:00-18:00"),
+        ("Sat & Sun 10:00-16:00", "Sat Sun 10:00-16:00"),
+        ("Mon-Fri 08:00-18:00 Tue 20:00-22:00", "Mon-Fri 08:00-18:00 + Tue 20:00-22:00"),
+        ("Mon-Fri 8-18h Sat 10-14h", "Mon-Fri 08:00-18:00 + Sat 10:00-14:00"),
+        ("weekdays 08:00-18:00, Sat 10:00-14:00", "weekdays 08:00-18:00 + Sat 10:00-14:00"),
+        ("weekdays 08:00-18:00; weekend 10:00-14:00", "weekdays 08:00-18:00 + weekends 10:00-14:00"),
+        ("08:00-12:00, 13:00-18:00", "08:00-12:00 + 13:00-18:00"),
+        ("08:00-18:00+20:00-22:00", "08:00-18:00 + 20:00-22:00"),
+        ("08:00-18:00 +Sat 20:00-22:00", "08:00-18:00 + Sat 20:00-22:00"),
+        ("weekdays 08:00-18:00, Europe/Berlin", "weekdays 08:00-18:00 Europe/Berlin"),
+        ("08:00-18:00 except 12-25, 12-26", "08:00-18:00 except 12-25 12-26"),
+        // On these days only, or daily?
+        ("weekdays 08:00-12:00, 13:00-18:00", ""),
+        ("weekdays 08:00-12:00; 13:00-18:00", ""),
+        ("weekdays 08:00-12:00+13:00-18:00", ""),
+        ("weekdays 08:00-12:00 13:00-18:00", ""),
+        // Odd characters.
+        ("08:00\u{2013}18:00", "08:00-18:00"),
+        ("Mon~Fri 08\u{ff1a}00~18\u{ff1a}00", "Mon-Fri 08:00-18:00"),
+        ("\u{feff}week\u{200b}days 08:00-18:00", "weekdays 08:00-18:00"),
+        ("[Mon-Fri] (08:00-18:00)", "Mon-Fri 08:00-18:00"),
+        ("\"true\"", "true"),
+        ("!weekdays 08:00-18:00", ""),
+        ("[]", ""),
+        // Several at once, and what only says what a form is.
+        ("  Monday to Fri, 8 AM to 6 PM,  EST ", "Monday - Fri 08:00-18:00 America/New_York"),
+        (
+            "Mon,Tue-Thu,Sat 8\u{2013}18h, Asia/Soul not 2026-12-25",
+            "Mon Tue-Thu Sat 08:00-18:00 Asia/Seoul except 2026-12-25",
+        ),
+        ("cron(0 9 ? * MON-FRI *)", ""),
+        ("on", ""),
+        ("Monday", ""),
+        ("office hours", ""),
+        ("weekdays 08:00-18:00", ""),
+        ("", ""),
+    ] {
+        assert_eq!(Tag::mended(value).unwrap_or_default(), mended, "{value}");
+    }
+    for (value, mended) in [
+        ("untill 2026-11-22", "until 2026-11-22"),
+        ("on unitl 2026-11-22 9am", "on until 2026-11-22 09:00"),
+        ("off until 2026-11-22 9 PM KST", "off until 2026-11-22 21:00 Asia/Seoul"),
+        ("until 2026-11-22, 0900 America/New York", "until 2026-11-22 09:00 America/New_York"),
+        ("until 2026-11-22T9h", "until 2026-11-22T09:00"),
+        ("until 2026-11-22 9", ""),
+        ("until tomorrow", ""),
+        ("until 2026-11-22", ""),
+        ("", ""),
+    ] {
+        assert_eq!(Hold::mended(value).unwrap_or_default(), mended, "{value}");
+    }
+}
+
+fn refused(value: &str) -> Option<ParseError> {
+    match Tag::parse(value) {
+        Tag::Invalid(error) => Some(error),
+        _ => None,
+    }
+}
+
+#[test]
+fn an_error_tells_where_it_is() {
+    for (value, at, piece, meant) in [
+        (" \u{e9}t\u{e9}  weekday 08:00-18:00", 1..6, "\u{e9}t\u{e9}", None),
+        ("  weekday 08:00-18:00 ", 2..9, "weekday", Some("weekdays")),
+        ("stop daily 7  PM ", 11..16, "7 PM", None),
+        ("08:00-18:00 except ", 12..18, "except", None),
+        ("08:00-18:00 America/New York", 12..23, "America/New", Some("America/New_York")),
+        ("08:00-18:00 + 08:00-18:00 + x", 28..29, "x", None),
+    ] {
+        let error = refused(value).unwrap();
+        assert_eq!((error.at(), error.piece(), error.meant()), (at, piece, meant), "{value}");
+        assert!(!error.expected().contains("did you mean"), "{value}");
+    }
+    assert_eq!(Hold::parse("").unwrap_err().at(), 0..0);
+    assert_eq!(Hold::parse("  ").unwrap_err().at(), 2..2);
+    for row in rows_of("| value | what it says |") {
+        let value = row[0].trim_matches('`');
+        let error = refused(value).unwrap();
+        assert_eq!(&value[error.at()], error.piece(), "{value}");
+        if let Some(mended) = Tag::mended(value) {
+            assert_eq!(refused(&mended), None, "{value}: {mended}");
+        }
+    }
+}
+
 #[test]
 fn the_midnight_that_ends_a_day() {
     // Friday's midnight is Saturday's first instant; `except` is of the day that ends.
@@ -738,6 +876,38 @@ proptest! {
             let canonical = schedule.to_string();
             prop_assert_eq!(&Schedule::parse(&canonical).unwrap(), &schedule);
             prop_assert_eq!(Schedule::parse(&canonical).unwrap().to_string(), canonical);
+        }
+    }
+
+    /// Any text, and good values with a few characters put in or over.
+    #[test]
+    fn what_is_wrong_stands_in_the_value(
+        any in "[0-9A-Za-z:+./_ ,;-]{0,60}|\\PC{0,60}",
+        good in prop::sample::select(vec![
+            "weekdays 08:00-12:00 + Sat 13:00-18:30 Europe/Berlin", "Mon 06:00 - Fri 20:00 except 12-24..01-01 05-01",
+            "stop daily 19:00 America/New_York enforced", "on until 2026-11-22 09:00 Asia/Seoul", "2026-11-22T09:00",
+        ]),
+        edits in prop::collection::vec((0..60_usize, 0..3_usize, "[ ,;+0-9a-zA-Z/–é\\[-]{0,2}"), 1..4),
+    ) {
+        let mut edited: Vec<char> = good.chars().collect();
+        for (at, removed, text) in edits {
+            let at = at.min(edited.len());
+            let end = edited.len().min(at + removed);
+            edited.splice(at..end, text.chars());
+        }
+        for value in [any, edited.into_iter().collect()] {
+            let hold = Hold::parse(&value).err();
+            for error in [refused(&value), hold.clone()].into_iter().flatten() {
+                prop_assert!(value.get(error.at()).is_some(), "{error}: {:?}", error.at());
+            }
+            match (refused(&value), Tag::mended(&value)) {
+                (Some(_), Some(mended)) => prop_assert_eq!(refused(&mended), None),
+                (_, mended) => prop_assert_eq!(mended, None),
+            }
+            match (hold, Hold::mended(&value)) {
+                (Some(_), Some(mended)) => prop_assert!(Hold::parse(&mended).is_ok(), "{mended}"),
+                (_, mended) => prop_assert_eq!(mended, None),
+            }
         }
     }
 }
