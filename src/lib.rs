@@ -15,7 +15,7 @@ pub mod aws;
 pub mod ec2;
 #[cfg(feature = "lambda")]
 pub mod handler;
-mod meant;
+pub mod meant;
 pub mod place;
 pub mod plan;
 mod quote;

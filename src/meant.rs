@@ -4,7 +4,8 @@ use strsim::osa_distance;
 
 /// The nearest of the known words that so few edits make of a text, without regard to case. None where the text is one
 /// of them, or where two are as near.
-pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>, edits: usize) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>, edits: usize) -> Option<&'a str> {
     let lower = text.to_ascii_lowercase();
     let form = Form::of(&lower);
     let (mut nearest, mut edits_left) = (None, edits);

@@ -16,6 +16,7 @@ use crate::plan::plan;
 use crate::reason::Reason;
 use crate::report::{Report, Row, Unobserved};
 use crate::request::Request;
+use crate::resource::Instance;
 use crate::settings::Settings;
 
 /// How many regions are looked at side by side: each holds one page in memory.
@@ -26,6 +27,8 @@ const FOR_THE_REPORT: Duration = Duration::from_secs(3);
 /// How far a run has come, for whoever waits for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
+    /// So many instances have been found in a region; more may come.
+    Found(Region, usize),
     /// A region was looked at, and so many instances were found there.
     Looked(Region, usize),
     /// A region could not be looked at.
@@ -45,6 +48,15 @@ pub struct Run<'a> {
     ec2: BTreeMap<Region, Ec2>,
 }
 
+/// What was found, and where nobody could look.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// As they came, region by region: they are many.
+    by_region: Vec<Vec<Instance>>,
+    looked_in: Vec<Region>,
+    unobserved: Vec<Unobserved>,
+}
+
 /// Carries out a request within `time`, the report included; a dry one ends with the plan. `seed` spreads the pauses,
 /// and draws who is tried first.
 pub async fn run(settings: &Settings, clients: &Clients, request: &Request, time: Duration, seed: u64) -> Report {
@@ -53,6 +65,13 @@ pub async fn run(settings: &Settings, clients: &Clients, request: &Request, time
     let mut report = run.look(&nobody).await;
     run.carry_out(&mut report, seed, &nobody).await;
     report
+}
+
+impl Found {
+    /// The instances, in no order.
+    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.by_region.iter().flatten()
+    }
 }
 
 impl<'a> Run<'a> {
@@ -64,16 +83,22 @@ impl<'a> Run<'a> {
         Self { settings, request, clock, ec2 }
     }
 
-    /// Looks in every region, and plans: the report of which nothing has been done. `tell` hears of each region.
+    /// Looks in every region, and plans: the report of which nothing has been done. `tell` hears of each page.
     pub async fn look(&self, tell: &impl Fn(Progress)) -> Report {
+        self.plan(self.find(tell).await)
+    }
+
+    /// Looks in every region. `tell` hears of each page.
+    pub async fn find(&self, tell: &impl Fn(Progress)) -> Found {
         // A region that does not answer must leave the others time to be acted on.
         let until = self.clock.deadline() / 2;
-        let mut found_by_region = Vec::new();
+        let mut by_region = Vec::new();
         let mut looked_in = Vec::new();
         let mut unobserved = Vec::new();
         let mut looks = stream::iter(&self.ec2)
             .map(async |(region, ec2)| {
-                let look = observe::observe(ec2, region, self.settings, self.request);
+                let page = |found| tell(Progress::Found(region.clone(), found));
+                let look = observe::observe(ec2, region, self.settings, self.request, &page);
                 (region, self.clock.before(until, look).await)
             })
             .buffer_unordered(REGIONS_AT_ONCE);
@@ -81,7 +106,7 @@ impl<'a> Run<'a> {
             let (call, why) = match found {
                 Some(Ok(found)) => {
                     tell(Progress::Looked(region.clone(), found.len()));
-                    found_by_region.push(found);
+                    by_region.push(found);
                     looked_in.push(region.clone());
                     continue;
                 }
@@ -92,8 +117,20 @@ impl<'a> Run<'a> {
             unobserved.push(Unobserved { region: region.clone(), call, why: why.into() });
         }
         unobserved.sort_by(|a, b| a.region.cmp(&b.region));
-        let plan = plan(self.settings, self.request, found_by_region.into_iter().flatten(), &looked_in);
-        Report { unobserved, ..Report::new(self.request, plan) }
+        Found { by_region, looked_in, unobserved }
+    }
+
+    /// EC2 in each of the regions, to ask what is beside the plan.
+    #[must_use]
+    pub fn ec2(&self) -> &BTreeMap<Region, Ec2> {
+        &self.ec2
+    }
+
+    /// Plans for what was found: the report of which nothing has been done.
+    #[must_use]
+    pub fn plan(&self, found: Found) -> Report {
+        let plan = plan(self.settings, self.request, found.by_region.into_iter().flatten(), &found.looked_in);
+        Report { unobserved: found.unobserved, ..Report::new(self.request, plan) }
     }
 
     /// Does what the report of [`Run::look`] has planned, and notes what became of it; nothing in a dry run, and nothing

@@ -82,6 +82,14 @@ pub struct Problem {
     pub what: String,
 }
 
+impl SettingsError {
+    /// The problems, at least one: whoever gave the settings elsewhere than in the environment says so.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the environment has {} problem", self.problems.len())?;

@@ -4,6 +4,8 @@
 #![expect(clippy::expect_used, reason = "clippy.toml lets tests panic, but does not see that this is all tests")]
 
 mod acts_on_what_is_due;
+#[cfg(feature = "cli")]
+mod command_line;
 mod finds_every_instance;
 mod finishes_the_job;
 mod follows_every_event;

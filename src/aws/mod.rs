@@ -4,7 +4,11 @@ mod body;
 mod clients;
 pub mod clock;
 pub mod execute;
+#[cfg(feature = "cli")]
+pub mod hold;
 pub mod observe;
+#[cfg(feature = "cli")]
+pub mod profiles;
 pub mod verify;
 
 pub use clients::{CallError, Clients, Ec2};

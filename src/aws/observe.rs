@@ -32,7 +32,7 @@ const VALUES_A_FILTER: usize = 200;
 /// Finds the instances of one region that the request may be about.
 ///
 /// Without explicit ids those that carry the tag, or all in scope `all`. With them those instances, tagged or not:
-/// why one is left alone is for the plan to say.
+/// why one is left alone is for the plan to say. `tell` hears after each page how many there are so far.
 ///
 /// # Errors
 ///
@@ -42,23 +42,17 @@ pub async fn observe(
     region: &Region,
     settings: &Settings,
     request: &Request,
+    tell: &impl Fn(usize),
 ) -> Result<Vec<Instance>, CallError> {
     let mut found = Found::default();
     for filters in selections(settings, request) {
-        let request = ec2.client.describe_instances().set_filters(Some(filters)).max_results(INSTANCES_A_PAGE);
-        // The SDK would end the walk at a token that comes again, and half a fleet would look like a whole one.
-        let mut pages = request.into_paginator().stop_on_duplicate_token(false).send();
-        let mut tokens = Tokens::of("DescribeInstances");
-        loop {
-            ec2.to_describe().await;
-            let Some(page) = pages.next().await else { break };
-            let page = page.map_err(|error| CallError::new("DescribeInstances", error))?;
-            tokens.take(page.next_token())?;
-            let reservations = page.reservations.unwrap_or_default();
-            for instance in reservations.into_iter().flat_map(|reservation| reservation.instances.unwrap_or_default()) {
-                found.add(&instance, region, settings);
+        described(ec2, filters, |page| {
+            for instance in page {
+                found.add(instance, region, settings);
             }
-        }
+            tell(found.instances.len());
+        })
+        .await?;
     }
     if settings.scope == Scope::All && request.action == RequestedAction::Stop {
         found.look_up_instance_stores(&ec2.client).await?;
@@ -96,6 +90,61 @@ pub async fn look(ec2: &Ec2, ids: &[InstanceId]) -> Result<BTreeMap<InstanceId, 
         }
     }
     Ok(BTreeMap::new())
+}
+
+/// The instances of one region that bear one of these names, in which `*` and `?` stand for letters, as they do in EC2's
+/// filters; each with its name. Those that are terminated are left out.
+///
+/// # Errors
+///
+/// The first call that fails after the SDK's own retries.
+#[cfg(feature = "cli")]
+pub async fn named(ec2: &Ec2, names: &[String]) -> Result<Vec<(InstanceId, String)>, CallError> {
+    let mut found = Vec::new();
+    for some in names.chunks(VALUES_A_FILTER) {
+        let names = some.iter().map(|name| name.replace('\\', "\\\\"));
+        let alive = ["pending", "running", "stopping", "stopped"];
+        let filters = vec![filter("tag:Name", names), filter("instance-state-name", alive)];
+        described(ec2, filters, |page| {
+            found.extend(page.filter_map(|instance| {
+                let name = instance.tags().iter().find(|tag| tag.key() == Some("Name")).and_then(types::Tag::value);
+                Some((id(instance)?, name.unwrap_or_default().to_owned()))
+            }));
+        })
+        .await?;
+    }
+    Ok(found)
+}
+
+/// How many instances of one region carry one of these tag keys.
+///
+/// # Errors
+///
+/// The first call that fails after the SDK's own retries.
+#[cfg(feature = "cli")]
+pub async fn count_tagged(ec2: &Ec2, keys: &[String]) -> Result<usize, CallError> {
+    let mut count = 0;
+    described(ec2, vec![filter("tag-key", keys.iter().map(|key| escaped(key)))], |page| count += page.count()).await?;
+    Ok(count)
+}
+
+/// Shows `see` each page of the instances that pass the filters.
+async fn described(
+    ec2: &Ec2,
+    filters: Vec<Filter>,
+    mut see: impl FnMut(&mut dyn Iterator<Item = &types::Instance>),
+) -> Result<(), CallError> {
+    let request = ec2.client.describe_instances().set_filters(Some(filters)).max_results(INSTANCES_A_PAGE);
+    // The SDK would end the walk at a token that comes again, and half a fleet would look like a whole one.
+    let mut pages = request.into_paginator().stop_on_duplicate_token(false).send();
+    let mut tokens = Tokens::of("DescribeInstances");
+    loop {
+        ec2.to_describe().await;
+        let Some(page) = pages.next().await else { return Ok(()) };
+        let page = page.map_err(|error| CallError::new("DescribeInstances", error))?;
+        tokens.take(page.next_token())?;
+        see(&mut page.reservations().iter().flat_map(types::Reservation::instances));
+    }
 }
 
 fn seen(described: &types::Instance) -> Seen {

@@ -24,8 +24,26 @@ pub fn open(ec2: Ec2, clock: Clock) -> SocketAddr {
     let began = Instant::now();
     serve(move |request| {
         clock.follow(began.elapsed());
+        if let Some(keys) = credentials(&request.path) {
+            return (200, "Content-Type: application/json\r\n".to_owned(), keys);
+        }
         let (status, body) = ec2.answer(&request.authorization, &request.body);
         (status, String::new(), body)
+    })
+}
+
+/// What a container's endpoint, as in CloudShell, or IAM Identity Center gives to whoever asks.
+fn credentials(path: &str) -> Option<String> {
+    let expires = SystemTime::now() + Duration::from_hours(1);
+    let expires = expires.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    if path.starts_with("/container") {
+        let expires = jiff::Timestamp::from_second(expires.as_secs().cast_signed()).expect("a time");
+        let keys = r#""AccessKeyId": "container", "SecretAccessKey": "secret", "Token": "token""#;
+        return Some(format!(r#"{{{keys}, "Expiration": "{expires}"}}"#));
+    }
+    path.starts_with("/federation/credentials").then(|| {
+        let keys = r#""accessKeyId": "sso", "secretAccessKey": "secret", "sessionToken": "token""#;
+        format!(r#"{{"roleCredentials": {{{keys}, "expiration": {}}}}}"#, expires.as_millis())
     })
 }
 

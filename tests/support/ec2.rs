@@ -35,6 +35,8 @@ const USER_INITIATED: (&str, &str) =
 #[expect(clippy::struct_excessive_bools, reason = "each is a trait of its own")]
 pub struct Machine {
     pub id: String,
+    /// The key of whoever may see it.
+    pub account: &'static str,
     pub region: &'static str,
     pub state: &'static str,
     pub tags: Vec<(String, String)>,
@@ -72,6 +74,7 @@ impl Machine {
     pub fn running(id: impl Into<String>) -> Self {
         Self {
             id: id.into(),
+            account: "key",
             region: "ap-northeast-2",
             state: "running",
             tags: Vec::new(),
@@ -122,6 +125,14 @@ impl Machine {
     /// Tagged for this tool, with the default key.
     pub fn due(self) -> Self {
         self.tagged("Stopinator", "true")
+    }
+
+    pub fn named(self, name: &str) -> Self {
+        self.tagged("Name", name)
+    }
+
+    pub fn launched(self, at: &'static str) -> Self {
+        Self { launch_time: at.into(), ..self }
     }
 
     /// Why EC2 would refuse to stop or start it, as code and message.
@@ -182,6 +193,8 @@ impl Machine {
 pub struct Call {
     /// When it came, by the scenario's clock.
     pub at: Duration,
+    /// The key that signed it.
+    pub account: String,
     pub region: String,
     pub action: String,
     pub parameters: BTreeMap<String, String>,
@@ -366,12 +379,15 @@ impl Ec2 {
     /// Answers a request of the query protocol with a status and XML.
     pub fn answer(&self, signature: &str, body: &[u8]) -> (u16, String) {
         // Both doors know the region by the signature's scope: key/date/region/ec2/aws4_request.
-        let region = signature.split('/').nth(2).expect("a scope").to_owned();
+        // What comes with a token of another kind is not signed.
+        let region = signature.split('/').nth(2).unwrap_or_default().to_owned();
+        let key = signature.split("Credential=").nth(1).unwrap_or_default();
+        let account = key.split('/').next().unwrap_or_default().to_owned();
         let mut parameters: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
         let action = parameters.remove("Action").expect("the query protocol names an action");
         let mut model = self.model();
         let at = model.clock.now();
-        let call = Call { at, region, action, parameters, taken: false };
+        let call = Call { at, account, region, action, parameters, taken: false };
         let answer = model.answer(&call);
         let call_describes = call.action == "DescribeInstances";
         model.calls.push(Call { taken: answer.is_ok(), ..call });
@@ -403,6 +419,10 @@ impl Model {
             "DescribeInstances" => self.describe_instances(call),
             "DescribeInstanceTypes" => describe_instance_types(call),
             "StopInstances" | "StartInstances" => self.change(call),
+            "CreateTags" | "DeleteTags" => self.tag(call),
+            "DescribeRegions" => Ok(describe_regions()),
+            "GetCallerIdentity" => Ok(caller_identity(&call.account)),
+            "AssumeRole" | "AssumeRoleWithWebIdentity" => Ok(assumed_role(call)),
             other => Err((400, "InvalidAction".into(), format!("The action {other} is not valid"))),
         }
     }
@@ -422,7 +442,7 @@ impl Model {
         let selected: Vec<&Machine> = self
             .machines
             .values()
-            .filter(|machine| machine.region == call.region)
+            .filter(|machine| machine.region == call.region && machine.account == call.account)
             .filter(|machine| filters.iter().all(|filter| passes(machine, filter)))
             .collect();
         let token = call.parameters.get("NextToken").map_or("page-0", String::as_str);
@@ -614,6 +634,51 @@ impl Model {
     }
 }
 
+/// Sets a tag, or takes it away, of all that the call names or of none.
+impl Model {
+    fn tag(&mut self, call: &Call) -> Answer {
+        let ids = call.list("ResourceId");
+        let key = call.parameters.get("Tag.1.Key").cloned().unwrap_or_default();
+        if let Some(unknown) = ids.iter().find(|id| !self.machines.contains_key(*id)) {
+            return Err((400, "InvalidID".into(), format!("The ID '{unknown}' is not valid")));
+        }
+        for machine in self.machines.values_mut().filter(|machine| ids.contains(&machine.id)) {
+            machine.tags.retain(|(other, _)| *other != key);
+            if let (Some(value), "CreateTags") = (call.parameters.get("Tag.1.Value"), &*call.action) {
+                machine.tags.push((key.clone(), value.clone()));
+            }
+        }
+        Ok(format!("<{0}Response><return>true</return></{0}Response>", call.action))
+    }
+}
+
+fn describe_regions() -> String {
+    let region = |name| format!("<item><regionName>{name}</regionName></item>");
+    let regions: String = ["us-east-1", "eu-central-1", "ap-northeast-2"].map(region).concat();
+    format!("<DescribeRegionsResponse><regionInfo>{regions}</regionInfo></DescribeRegionsResponse>")
+}
+
+/// Keys that bear the name of the role.
+fn assumed_role(call: &Call) -> String {
+    let role = call.parameters.get("RoleArn").and_then(|arn| arn.rsplit('/').next()).unwrap_or_default();
+    format!(
+        "<{0}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{0}Result><Credentials>\
+         <AccessKeyId>{role}</AccessKeyId><SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken>\
+         <Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></{0}Result></{0}Response>",
+        call.action
+    )
+}
+
+/// The account of a key: that of the scenarios, or another for each other key.
+fn caller_identity(key: &str) -> String {
+    let account = if key == "key" { 123_456_789_012 } else { 111_122_223_333 + u64::from(key.as_bytes()[0]) };
+    format!(
+        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+         <Arn>arn:aws:iam::{account}:user/ops</Arn><UserId>AIDA</UserId><Account>{account}</Account>\
+         </GetCallerIdentityResult></GetCallerIdentityResponse>"
+    )
+}
+
 fn count(tokens: usize) -> f64 {
     f64::from(u32::try_from(tokens).expect("thousands"))
 }
@@ -654,6 +719,8 @@ fn passes(machine: &Machine, (name, values): &(String, Vec<String>)) -> bool {
     match name.as_str() {
         "tag-key" => machine.tags.iter().any(|(key, _)| matches(key)),
         "instance-id" => matches(&machine.id),
+        "instance-state-name" => matches(machine.state),
+        "tag:Name" => machine.tags.iter().any(|(key, value)| key == "Name" && matches(value)),
         other => panic!("this EC2 does not know the filter {other}"),
     }
 }
@@ -720,5 +787,8 @@ fn put(xml: &mut String, text: fmt::Arguments) {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    // XML has no other way to say them.
+    let character = |c: char| if c.is_control() { format!("&#{};", u32::from(c)) } else { c.to_string() };
+    escaped.chars().map(character).collect()
 }

@@ -1,0 +1,34 @@
+//! The hold's tag: set, or taken away, on the instances of one region.
+
+use aws_sdk_ec2::types::Tag;
+
+use super::clients::{CallError, Ec2};
+use crate::resource::InstanceId;
+
+/// How many ids a call names. EC2 takes up to 1,000.
+///
+/// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateTags.html>
+const IDS_A_CALL: usize = 500;
+
+/// Sets a tag, or takes it away where there is no value. Those before a call that fails keep what was done.
+///
+/// # Errors
+///
+/// The first call that EC2 refuses; it refuses one as a whole.
+pub async fn tag(ec2: &Ec2, ids: &[InstanceId], key: &str, value: Option<&str>) -> Result<(), CallError> {
+    for some in ids.chunks(IDS_A_CALL) {
+        let ids = Some(some.iter().map(ToString::to_string).collect());
+        let tag = Tag::builder().key(key).set_value(value.map(str::to_owned)).build();
+        match value {
+            Some(_) => {
+                let call = ec2.client.create_tags().set_resources(ids).tags(tag).send();
+                call.await.map_err(|error| CallError::new("CreateTags", error))?;
+            }
+            None => {
+                let call = ec2.client.delete_tags().set_resources(ids).tags(tag).send();
+                call.await.map_err(|error| CallError::new("DeleteTags", error))?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! A question before anything is changed.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use crate::accounts::Account;
+use crate::failure::Failure;
+use crate::screen::Screen;
+
+/// Whether to go on: `yes` says so, or somebody at the terminal.
+pub(crate) fn agrees(screen: Screen, question: &str, yes: bool) -> Result<bool, Failure> {
+    if yes {
+        return Ok(true);
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage("nobody is there to ask: answer with --yes".to_owned()));
+    }
+    let mut err = anstream::stderr();
+    let asked = write!(err, "{} [y/N] ", screen.text(question)).and_then(|()| err.flush());
+    let mut answer = String::new();
+    asked
+        .and_then(|()| io::stdin().lock().read_line(&mut answer).map(drop))
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// `account 111122223333 (dev)`, or all of them, with how many instances in each.
+pub(crate) fn in_accounts<'a>(of: impl IntoIterator<Item = (&'a Account, usize)>) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (account, count) in of.into_iter().filter(|(_, count)| *count > 0) {
+        let name =
+            if account.name == account.id { account.id.clone() } else { format!("{} ({})", account.id, account.name) };
+        *counts.entry(name).or_default() += count;
+    }
+    match counts.len() {
+        1 => counts.into_keys().map(|name| format!("account {name}")).collect(),
+        _ => {
+            let each = counts.into_iter().map(|(name, count)| format!("{name}: {count}"));
+            format!("accounts {}", each.collect::<Vec<_>>().join(", "))
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! `stopinator hold`: sets, extends and lifts the hold's tag, and says what that changes.
+
+use std::fmt::Write as _;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use stopinator::action::{Action, RequestedAction};
+use stopinator::aws;
+use stopinator::place::Region;
+use stopinator::plan::{Decision, Evidence, plan};
+use stopinator::reason::Reason;
+use stopinator::request::Request;
+use stopinator::resource::{Instance, InstanceId, State};
+use stopinator::schedule::Hold as Held;
+use stopinator::week::{InForce, Stretch, Turn, hours};
+
+use crate::accounts::{Account, Accounts};
+use crate::args::Hold;
+use crate::ask::{agrees, in_accounts};
+use crate::failure::{Exit, Failure};
+use crate::look::{Looked, Question, Waiting, look, requests, tell_what_is_missing};
+use crate::rules::Rules;
+use crate::screen::{BOLD, Screen, styled};
+use crate::table::{Cell, table};
+use crate::when::{self, name_of, short};
+
+/// What is to be changed on one instance.
+struct Change<'a> {
+    account: &'a Account,
+    region: Region,
+    id: InstanceId,
+}
+
+pub(crate) async fn hold(hold: &Hold, now: Timestamp, screen: Screen) -> Result<Exit, Failure> {
+    let zone = TimeZone::system();
+    let value = value(hold, now, &zone, screen)?;
+    let waiting = Waiting::new(hold.ask.quiet, screen);
+    let rules = Rules::read(&hold.ask)?;
+    waiting.say("signing in");
+    let accounts = Accounts::open(&hold.ask, &rules).await?;
+    let instant = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let question =
+        Question { action: RequestedAction::Schedule, instant, dry_run: true, instances: hold.instances.clone() };
+    let requests = requests(&accounts, &question, &waiting).await?;
+    let looked = look(&accounts, &requests, &waiting, &|| ()).await?;
+    waiting.over();
+    if tell_what_is_missing(screen, &accounts, &looked) {
+        return Err(Failure::incomplete(
+            "not all that may be meant could be looked at, so nothing was changed".to_owned(),
+        ));
+    }
+    let key = accounts.open.first().map_or(String::new(), |account| key(account));
+    let title = match &value {
+        Some(value) => format!("{key} = {value}"),
+        None => format!("{key} is taken away"),
+    };
+    let mut out = format!("{}\n", styled(BOLD, &screen.text(&title)));
+    let (mut rows, mut changes) = (Vec::new(), Vec::new());
+    for looked in &looked {
+        let mut of_account: Vec<_> = looked.rows().collect();
+        of_account.sort_by_key(|(row, _)| (row.entry.name.as_deref(), row.entry.id));
+        for (row, found) in of_account {
+            let name = screen.name(row);
+            let (does, what) = match found {
+                Some((instance, evidence)) => {
+                    let teller = Teller { now: instant, zone: &zone, looked, instance, evidence };
+                    teller.change(value.as_deref(), row.reason())
+                }
+                None => (false, "EC2 does not know it".to_owned()),
+            };
+            rows.push(vec![Cell::new(name), Cell::new(row.entry.id.as_str()), Cell::new(what)]);
+            if let (true, Some(region)) = (does, row.entry.region.clone()) {
+                changes.push(Change { account: looked.account, region, id: row.entry.id });
+            }
+        }
+    }
+    out.push_str(&table(screen, &rows, 0));
+    if hold.print {
+        let commands = commands(&changes, value.as_deref(), !hold.ask.profile.is_empty());
+        screen.print(&commands);
+        return Ok(Exit::Done);
+    }
+    screen.print(&out);
+    if changes.is_empty() {
+        screen.tell("There is nothing to change.");
+        return Ok(Exit::Wrong);
+    }
+    let count = changes.len();
+    let instances = if count == 1 { "instance" } else { "instances" };
+    let places = in_accounts(changes.iter().map(|change| (change.account, 1)));
+    let verb = if value.is_some() { "Set it on" } else { "Take it from" };
+    if !agrees(screen, &format!("{verb} {count} {instances} in {places}?"), hold.yes)? {
+        screen.tell("Nothing was changed.");
+        return Ok(Exit::Done);
+    }
+    carry_out(&looked, &changes, value.as_deref()).await?;
+    let done = if value.is_some() { "Set on" } else { "Taken from" };
+    screen.print(&format!("{done} {count} {instances}.\n"));
+    Ok(Exit::Done)
+}
+
+fn key(account: &Account) -> String {
+    format!("{}{}", account.settings.tag_key, Held::KEY_SUFFIX)
+}
+
+/// The value to set; none where the hold is to be lifted.
+fn value(hold: &Hold, now: Timestamp, zone: &TimeZone, screen: Screen) -> Result<Option<String>, Failure> {
+    let end = match (&hold.for_, &hold.until) {
+        _ if hold.clear => return Ok(None),
+        (Some(length), _) => {
+            let length = when::duration(length).map_err(|error| Failure::usage(format!("--for: {error}")))?;
+            now.checked_add(length).map_err(|error| Failure::usage(format!("--for: {error}")))?
+        }
+        (None, Some(time)) => {
+            let named = when::read(time, now, zone).map_err(|error| Failure::usage(format!("--until: {error}")))?;
+            if let Some(remark) = named.remark {
+                screen.tell(&remark);
+            }
+            named.at
+        }
+        (None, None) => {
+            return Err(Failure::usage("for how long? give --for 3h, --until TIME, or --clear".to_owned()));
+        }
+    };
+    if end <= now {
+        return Err(Failure::usage("--until: this has passed; to end a hold give --clear".to_owned()));
+    }
+    // Up to a minute, which is as fine as a hold can say it.
+    let down = Timestamp::from_second(end.as_second() - end.as_second().rem_euclid(60)).unwrap_or(end);
+    let end = if down < end { down.saturating_add(1.minute()).unwrap_or(end) } else { end };
+    let mode = match (hold.on, hold.off) {
+        (true, _) => "on ",
+        (_, true) => "off ",
+        _ => "",
+    };
+    let written = |zone: &TimeZone| {
+        let local = zone.to_datetime(end);
+        format!("{mode}until {} {}", local.strftime("%Y-%m-%d %H:%M"), name_of(zone))
+    };
+    // A local time that comes twice means the first, and a zone without a name cannot be written.
+    let means = |value: &str| Held::parse(value).is_ok_and(|hold| hold.end(&TimeZone::UTC) == end);
+    let value = Some(written(zone)).filter(|value| means(value)).unwrap_or_else(|| written(&TimeZone::UTC));
+    Ok(Some(value))
+}
+
+struct Teller<'a> {
+    now: Timestamp,
+    zone: &'a TimeZone,
+    looked: &'a Looked<'a>,
+    instance: &'a Instance,
+    evidence: &'a Evidence,
+}
+
+impl Teller<'_> {
+    /// Whether the hold changes anything, and what.
+    fn change(&self, value: Option<&str>, reason: Option<Reason>) -> (bool, String) {
+        match reason {
+            Some(Reason::PlainTag) => {
+                return match value {
+                    Some(_) => (true, "the stop rule and the start rule heed it".to_owned()),
+                    None if self.instance.hold.is_none() => (false, "has no hold".to_owned()),
+                    None => (true, "follows the stop rule and the start rule again".to_owned()),
+                };
+            }
+            // A hold that does not parse can be replaced.
+            Some(reason) if reason < Reason::InvalidHold => {
+                return (false, format!("{}: a hold changes nothing", reason.as_str()));
+            }
+            _ => {}
+        }
+        if value.is_none() && self.instance.hold.is_none() {
+            return (false, "has no hold".to_owned());
+        }
+        let changed = Instance { hold: value.map(Into::into), ..self.instance.clone() };
+        let evidence = Evidence::of(&changed, &self.looked.account.settings.time_zone, self.now);
+        let (before, after) = (self.told(self.instance, self.evidence), self.told(&changed, &evidence));
+        let before = before.map_or_else(
+            || "would have stayed as it is".to_owned(),
+            |(now, turn)| match turn {
+                Some(turn) if !now => {
+                    format!("would have {} at {}", verb(turn.on, "started", "stopped"), self.time(turn.at))
+                }
+                Some(turn) => format!("would {} on the next tick", verb(turn.on, "start", "stop")),
+                None => "would have stayed as it is".to_owned(),
+            },
+        );
+        let after = after.map_or_else(
+            || "stays as it is".to_owned(),
+            |(now, turn)| match turn {
+                Some(turn) if !now => format!("{} at {}", verb(turn.on, "starts", "stops"), self.time(turn.at)),
+                Some(turn) => format!("{} on the next tick", verb(turn.on, "starts", "stops")),
+                None => "stays as it is".to_owned(),
+            },
+        );
+        (true, format!("{before}, {after}"))
+    }
+
+    /// Today the time alone.
+    fn time(&self, at: Timestamp) -> String {
+        let local = self.zone.to_datetime(at);
+        if local.date() == self.zone.to_datetime(self.now).date() {
+            local.strftime("%H:%M").to_string()
+        } else {
+            short(at, self.now, self.zone)
+        }
+    }
+
+    /// What happens to an instance next: whether that is now, and when it turns.
+    fn told(&self, instance: &Instance, evidence: &Evidence) -> Option<(bool, Option<Turn>)> {
+        let settings = &self.looked.account.settings;
+        let request = Request {
+            action: RequestedAction::Schedule,
+            time: self.now,
+            instant: self.now,
+            dry_run: true,
+            instance_ids: None,
+            regions: settings.regions.clone(),
+        };
+        let decided = plan(settings, &request, [instance.clone()], &settings.regions);
+        let decision = decided.entries.first().map(|entry| &entry.decision)?;
+        if let Decision::Act(action) = decision {
+            return Some((true, Some(Turn { at: self.now, on: *action == Action::Start })));
+        }
+        let schedule = evidence.schedule.as_ref()?;
+        let runs = matches!(instance.state, State::Running | State::Pending);
+        let hold = evidence.held_at(self.now).map(|(hold, until)| InForce { mode: hold.mode(), until, runs });
+        let until = hold.map(|hold| hold.until);
+        let week = Stretch { from: self.now, to: self.now.saturating_add((24 * 8).hours()).unwrap_or(Timestamp::MAX) };
+        let next = hours(schedule, &settings.time_zone, hold, self.now, week).next;
+        // The first turn that changes anything.
+        let after = |from: Timestamp| {
+            schedule
+                .edges_after(&settings.time_zone, from)
+                .take(64)
+                .find(|edge| edge.on != runs)
+                .map(|edge| Turn { at: edge.at, on: edge.on })
+        };
+        let turn = match (next, until) {
+            (Some(turn), _) if turn.on != runs => Some(turn),
+            (Some(turn), _) => after(turn.at),
+            (None, _) => None,
+        };
+        Some((false, turn))
+    }
+}
+
+fn verb(on: bool, start: &'static str, stop: &'static str) -> &'static str {
+    if on { start } else { stop }
+}
+
+/// Sets the tag, or takes it away, region by region.
+async fn carry_out(looked: &[Looked<'_>], changes: &[Change<'_>], value: Option<&str>) -> Result<(), Failure> {
+    for looked in looked {
+        for (region, ec2) in looked.run.ec2() {
+            let here =
+                changes.iter().filter(|change| change.account.id == looked.account.id && change.region == *region);
+            let ids: Vec<InstanceId> = here.map(|change| change.id).collect();
+            let key = key(looked.account);
+            // In doubt, other letters hold too, so they have to go as well.
+            let others = value.is_none().then(|| key.replace(Held::KEY_SUFFIX, &Held::KEY_SUFFIX.to_lowercase()));
+            for key in [key].into_iter().chain(others).filter(|_| !ids.is_empty()) {
+                aws::hold::tag(ec2, &ids, &key, value)
+                    .await
+                    .map_err(|error| Failure::wrong(format!("{} {region}: {error}", looked.account.name)))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the AWS CLI would be told, a command for each region of each account.
+fn commands(changes: &[Change<'_>], value: Option<&str>, by_profile: bool) -> String {
+    let mut out = String::new();
+    let mut done: Vec<(&str, &Region)> = Vec::new();
+    for change in changes {
+        let place = (change.account.id.as_str(), &change.region);
+        if done.contains(&place) {
+            continue;
+        }
+        done.push(place);
+        let here = changes.iter().filter(|other| (other.account.id.as_str(), &other.region) == place);
+        let ids: Vec<&str> = here.map(|change| change.id.as_str()).collect();
+        let profile = if by_profile { format!(" --profile {}", quoted(&change.account.name)) } else { String::new() };
+        let key = key(change.account);
+        let (verb, tag) = match value {
+            Some(value) => ("create", format!("Key={key},Value={value}")),
+            None => ("delete", format!("Key={key}")),
+        };
+        let _ = writeln!(
+            out,
+            "aws ec2 {verb}-tags{profile} --region {} --resources {} --tags {}",
+            change.region,
+            ids.join(" "),
+            quoted(&tag)
+        );
+    }
+    out
+}
+
+/// A word of a shell.
+fn quoted(text: &str) -> String {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=".contains(c));
+    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}

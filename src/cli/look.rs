@@ -1,0 +1,296 @@
+//! What is there, and what is decided about it: in all accounts and regions, side by side.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use stopinator::action::RequestedAction;
+use stopinator::aws::observe;
+use stopinator::meant::nearest;
+use stopinator::plan::Evidence;
+use stopinator::reason::Reason;
+use stopinator::report::{Report, Row};
+use stopinator::request::Request;
+use stopinator::resource::{Instance, InstanceId};
+use stopinator::run::{Progress, Run};
+
+use crate::accounts::{Account, Accounts, fits};
+use crate::failure::Failure;
+use crate::screen::Screen;
+use crate::when;
+
+/// How many accounts are looked at side by side.
+const ACCOUNTS_AT_ONCE: usize = 8;
+/// The longest that a run may take; half of it is for looking.
+const LONGEST: Duration = Duration::from_hours(1);
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    pub(crate) action: RequestedAction,
+    /// The instant to decide for, in whole seconds.
+    pub(crate) instant: Timestamp,
+    pub(crate) dry_run: bool,
+    /// Ids, names and patterns; none is all.
+    pub(crate) instances: Vec<String>,
+}
+
+/// One account, looked at.
+#[derive(Debug)]
+pub(crate) struct Looked<'a> {
+    pub(crate) account: &'a Account,
+    pub(crate) run: Run<'a>,
+    pub(crate) report: Report,
+    /// The instances of the report's rows, with what is decided by; none of an id that is not known.
+    pub(crate) instances: Vec<Option<(Instance, Evidence)>>,
+}
+
+impl Looked<'_> {
+    /// The rows, each with its instance.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (&Row, Option<&(Instance, Evidence)>)> {
+        self.report.instances.iter().zip(self.instances.iter().map(Option::as_ref))
+    }
+}
+
+/// A request for each account; none for one in which nothing is that was named.
+pub(crate) async fn requests(
+    accounts: &Accounts,
+    question: &Question,
+    waiting: &Waiting,
+) -> Result<Vec<Option<Request>>, Failure> {
+    let whole = |account: &Account| Request {
+        action: question.action,
+        time: question.instant,
+        instant: question.instant,
+        dry_run: question.dry_run,
+        instance_ids: None,
+        regions: account.settings.regions.clone(),
+    };
+    let mut requests: Vec<Request> = accounts.open.iter().map(whole).collect();
+    if question.instances.is_empty() {
+        return Ok(requests.into_iter().map(Some).collect());
+    }
+    let (ids, names): (Vec<&String>, Vec<&String>) =
+        question.instances.iter().partition(|instance| InstanceId::try_from(instance.as_str()).is_ok());
+    let ids: BTreeSet<InstanceId> = ids.into_iter().filter_map(|id| InstanceId::try_from(id.as_str()).ok()).collect();
+    let names: Vec<String> = names.into_iter().cloned().collect();
+    let named = named(accounts, &requests, &names, waiting).await?;
+    for name in &names {
+        if !named.iter().flatten().any(|(_, found)| fits(name, found)) {
+            let all = self::named(accounts, &requests, &["*".to_owned()], waiting).await?;
+            let all = all.iter().flatten().map(|(_, name)| name.as_str());
+            let meant = nearest(name, all, 2).map_or(String::new(), |meant| format!("; did you mean {meant}?"));
+            return Err(Failure::wrong(format!("no instance is named {name} in {}{meant}", accounts.places())));
+        }
+    }
+    for (request, named) in requests.iter_mut().zip(named) {
+        request.instance_ids = Some(ids.iter().copied().chain(named.into_iter().map(|(id, _)| id)).collect());
+    }
+    // An empty list is no request.
+    let asks = |request: &Request| request.instance_ids.as_ref().is_some_and(|ids| !ids.is_empty());
+    Ok(requests.into_iter().map(|request| Some(request).filter(asks)).collect())
+}
+
+/// The instances of each account that bear one of the names.
+async fn named(
+    accounts: &Accounts,
+    requests: &[Request],
+    names: &[String],
+    waiting: &Waiting,
+) -> Result<Vec<Vec<(InstanceId, String)>>, Failure> {
+    let mut found = Vec::new();
+    for (account, request) in accounts.open.iter().zip(requests) {
+        waiting.say(format!("looking for names in {}", account.name));
+        let run = Run::begin(&account.settings, &account.clients, request, LONGEST);
+        let looks = stream::iter(run.ec2()).map(async |(region, ec2)| (region, observe::named(ec2, names).await));
+        let looks: Vec<_> =
+            if names.is_empty() { Vec::new() } else { looks.buffered(ACCOUNTS_AT_ONCE).collect().await };
+        let mut here = Vec::new();
+        for (region, named) in looks {
+            // A name could be anywhere, so what cannot be looked at leaves it open which instance is meant.
+            here.extend(
+                named.map_err(|error| {
+                    Failure::incomplete(format!("{} {region}: not observed: {error}", account.name))
+                })?,
+            );
+        }
+        found.push(here);
+    }
+    Ok(found)
+}
+
+/// Looks everywhere, and plans. `first` is called once the first page is there.
+pub(crate) async fn look<'a>(
+    accounts: &'a Accounts,
+    requests: &'a [Option<Request>],
+    waiting: &Waiting,
+    first: &impl Fn(),
+) -> Result<Vec<Looked<'a>>, Failure> {
+    let zone = |account: &Account| account.settings.time_zone.clone();
+    let asked = accounts.open.iter().zip(requests).filter_map(|(account, request)| Some((account, request.as_ref()?)));
+    let mut looked: Vec<Looked<'_>> = stream::iter(asked)
+        .map(async |(account, request)| {
+            let run = Run::begin(&account.settings, &account.clients, request, LONGEST);
+            let tell = |progress| {
+                if let Progress::Found(..) = progress {
+                    first();
+                }
+                waiting.found(account, &progress);
+            };
+            let found = run.find(&tell).await;
+            let mut by_id: BTreeMap<InstanceId, Instance> = BTreeMap::new();
+            by_id.extend(found.instances().map(|instance| (instance.id, instance.clone())));
+            let report = run.plan(found);
+            let evidence = |row: &Row| {
+                let instance = by_id.remove(&row.entry.id)?;
+                let evidence = Evidence::of(&instance, &zone(account), request.instant);
+                Some((instance, evidence))
+            };
+            let instances = report.instances.iter().map(evidence).collect();
+            Looked { account, run, report, instances }
+        })
+        .buffered(ACCOUNTS_AT_ONCE)
+        .collect()
+        .await;
+    forget_ids_of_others(&mut looked);
+    match unknown(&looked) {
+        ids if ids.is_empty() => Ok(looked),
+        ids => {
+            waiting.over();
+            Err(Failure::wrong(format!("EC2 does not know {} in {}", ids.join(", "), accounts.places())))
+        }
+    }
+}
+
+/// The ids that were asked for and are nowhere.
+fn unknown(looked: &[Looked<'_>]) -> Vec<String> {
+    let mut ids: Vec<String> = looked
+        .iter()
+        .flat_map(Looked::rows)
+        .filter(|(row, found)| found.is_none() && row.reason() == Some(Reason::Gone))
+        .map(|(row, _)| row.entry.id.to_string())
+        .collect();
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+/// An id that is known in one account is not known in the others, and that is nothing to tell of.
+fn forget_ids_of_others(looked: &mut [Looked<'_>]) {
+    let known: BTreeSet<InstanceId> =
+        looked.iter().flat_map(|looked| &looked.instances).flatten().map(|(instance, _)| instance.id).collect();
+    for looked in looked.iter_mut().filter(|_| !known.is_empty()) {
+        let instances = std::mem::take(&mut looked.instances);
+        let rows = std::mem::take(&mut looked.report.instances);
+        let both = rows.into_iter().zip(instances);
+        (looked.report.instances, looked.instances) =
+            both.filter(|(row, instance)| instance.is_some() || !known.contains(&row.entry.id)).unzip();
+    }
+}
+
+/// Why nothing was found, where nothing was: perhaps a key in other letters.
+pub(crate) async fn nothing_found(accounts: &Accounts, looked: &[Looked<'_>]) -> String {
+    let Some(first) = accounts.open.first() else { return String::new() };
+    let key = &*first.settings.tag_key;
+    let mut said = format!("no instance in {} carries the tag {key}", accounts.places());
+    let capital = |text: &str| {
+        let mut letters = text.chars();
+        letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+    };
+    let lower = key.to_lowercase();
+    let mut others = vec![lower.clone(), key.to_uppercase(), capital(&lower), capital(key)];
+    others.sort();
+    others.dedup();
+    others.retain(|other| other != key);
+    for other in others {
+        let mut count = 0;
+        for ec2 in looked.iter().flat_map(|looked| looked.run.ec2().values()) {
+            count += observe::count_tagged(ec2, std::slice::from_ref(&other)).await.unwrap_or(0);
+        }
+        if count > 0 {
+            let carries = if count == 1 { "carries" } else { "carry" };
+            said = format!("{said}; {count} {carries} {other}: keys are case-sensitive");
+        }
+    }
+    said
+}
+
+/// The instant to decide for, in whole seconds.
+pub(crate) fn instant(at: Option<&str>, now: Timestamp, zone: &TimeZone, screen: Screen) -> Result<Timestamp, Failure> {
+    let named = match at {
+        None => now,
+        Some(text) => {
+            let named = when::read(text, now, zone).map_err(|error| Failure::usage(format!("--at: {error}")))?;
+            if let Some(remark) = named.remark {
+                screen.tell(&remark);
+            }
+            named.at
+        }
+    };
+    Timestamp::from_second(named.as_second()).map_err(|error| Failure::usage(format!("--at: {error}")))
+}
+
+/// Says what did not answer; whether anything did not.
+pub(crate) fn tell_what_is_missing(screen: Screen, accounts: &Accounts, looked: &[Looked<'_>]) -> bool {
+    for failed in &accounts.failed {
+        screen.tell(&screen.text(failed));
+    }
+    for looked in looked {
+        for unobserved in &looked.report.unobserved {
+            let why = screen.text(&unobserved.why);
+            screen.tell(&format!("{} {}: not observed: {why}", looked.account.name, unobserved.region));
+        }
+    }
+    !accounts.failed.is_empty() || looked.iter().any(|looked| !looked.report.unobserved.is_empty())
+}
+
+/// A line on standard error for whoever waits at a terminal.
+pub(crate) struct Waiting {
+    bar: ProgressBar,
+    regions: Cell<usize>,
+    found: Cell<usize>,
+    counts: std::cell::RefCell<BTreeMap<String, usize>>,
+}
+
+impl Waiting {
+    pub(crate) fn new(quiet: bool, screen: Screen) -> Self {
+        // indicatif is silent where standard error is no terminal.
+        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+        let ticks = if screen.ascii { "|/-\\ " } else { "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ " };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
+            bar.set_style(style.tick_chars(ticks));
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self { bar, regions: Cell::new(0), found: Cell::new(0), counts: std::cell::RefCell::default() }
+    }
+
+    pub(crate) fn say(&self, text: impl Into<std::borrow::Cow<'static, str>>) {
+        self.bar.set_message(text);
+    }
+
+    fn found(&self, account: &Account, progress: &Progress) {
+        match progress {
+            Progress::Found(region, count) => {
+                let mut counts = self.counts.borrow_mut();
+                counts.insert(format!("{} {region}", account.name), *count);
+                self.found.set(counts.values().sum());
+            }
+            Progress::Looked(..) | Progress::Unobserved(_) => self.regions.set(self.regions.get() + 1),
+            _ => {}
+        }
+        self.say(format!("{} instances, {} regions looked at", self.found.get(), self.regions.get()));
+    }
+
+    /// Takes the line away while something else is shown.
+    pub(crate) fn pause<T>(&self, show: impl FnOnce() -> T) -> T {
+        self.bar.suspend(show)
+    }
+
+    pub(crate) fn over(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,13 @@
+//! The command line, as a program: run over TCP against our own EC2, and what it prints.
+
+mod agrees;
+mod changes;
+mod checks;
+mod demo;
+mod errors;
+mod page;
+mod program;
+mod shows;
+mod the_docs;
+
+use program::{Program, fleet};
