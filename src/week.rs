@@ -80,7 +80,7 @@ pub fn hours(schedule: &Schedule, default: &TimeZone, hold: Option<InForce>, now
     let mut turns = vec![Turn { at: while_.from, on: first }];
     let edges = |after: Timestamp| schedule.edges_after(default, after).map(|edge| Turn { at: edge.at, on: edge.on });
     let mut next = edges(now).next();
-    let mut held = None;
+    let mut held_then = None;
     if let Some(InForce { mode, until, runs }) = hold.filter(|hold| now < hold.until) {
         let on = match mode {
             HoldMode::Leave => runs,
@@ -92,7 +92,7 @@ pub fn hours(schedule: &Schedule, default: &TimeZone, hold: Option<InForce>, now
         turns.extend(edges(while_.from).take_while(|turn| turn.at < now));
         turns.extend([Turn { at: now, on }, Turn { at: until, on: then }]);
         turns.extend(edges(until).take_while(|turn| turn.at < while_.to));
-        held = Stretch { from: now, to: until }.within(while_);
+        held_then = Stretch { from: now, to: until }.within(while_);
         next = Some(Turn { at: until, on: then });
     } else {
         turns.extend(edges(while_.from).take_while(|turn| turn.at < while_.to));
@@ -106,7 +106,7 @@ pub fn hours(schedule: &Schedule, default: &TimeZone, hold: Option<InForce>, now
             _ => on.push(stretch),
         }
     }
-    Hours { on, held, next }
+    Hours { on, held: held_then, next }
 }
 
 #[cfg(test)]

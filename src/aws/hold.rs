@@ -19,15 +19,12 @@ pub async fn tag(ec2: &Ec2, ids: &[InstanceId], key: &str, value: Option<&str>) 
     for some in ids.chunks(IDS_A_CALL) {
         let ids = Some(some.iter().map(ToString::to_string).collect());
         let tag = Tag::builder().key(key).set_value(value.map(str::to_owned)).build();
-        match value {
-            Some(_) => {
-                let call = ec2.client.create_tags().set_resources(ids).tags(tag).send();
-                call.await.map_err(|error| CallError::new("CreateTags", error))?;
-            }
-            None => {
-                let call = ec2.client.delete_tags().set_resources(ids).tags(tag).send();
-                call.await.map_err(|error| CallError::new("DeleteTags", error))?;
-            }
+        if value.is_some() {
+            let call = ec2.client.create_tags().set_resources(ids).tags(tag).send();
+            call.await.map_err(|error| CallError::new("CreateTags", error))?;
+        } else {
+            let call = ec2.client.delete_tags().set_resources(ids).tags(tag).send();
+            call.await.map_err(|error| CallError::new("DeleteTags", error))?;
         }
     }
     Ok(())

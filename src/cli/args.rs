@@ -61,7 +61,7 @@ pub(crate) struct Look {
     /// Colours: never with `NO_COLOR`, and always with `CLICOLOR_FORCE`, unless said here
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true, help_heading = "Output")]
     pub(crate) color: ColorChoice,
-    /// Only ASCII, as with LC_ALL=C
+    /// Only ASCII, as with `LC_ALL=C`
     #[arg(long, global = true, help_heading = "Output")]
     pub(crate) ascii: bool,
     /// What time it is, for tests and pictures
@@ -158,13 +158,13 @@ hand. Without --for, --until or --clear, nothing is changed.";
         /// The deployment's variables, as JSON or as NAME=value lines; `-` is standard input
         #[arg(long, value_name = "FILE", help_heading = "Rules")]
         pub(crate) settings: Option<PathBuf>,
-        /// The tag's key, over --settings and STOPINATOR_TAG_KEY [default: Stopinator]
+        /// The tag's key, over --settings and `STOPINATOR_TAG_KEY` [default: Stopinator]
         #[arg(long, value_name = "KEY", help_heading = "Rules")]
         pub(crate) tag_key: Option<String>,
-        /// The zone of values that name none, over --settings and STOPINATOR_TIME_ZONE [default: UTC]
+        /// The zone of values that name none, over --settings and `STOPINATOR_TIME_ZONE` [default: UTC]
         #[arg(long, value_name = "ZONE", help_heading = "Rules")]
         pub(crate) zone: Option<String>,
-        /// `tagged`, or `all`: also those without the tag, on stop; over --settings and STOPINATOR_SCOPE
+        /// `tagged`, or `all`: also those without the tag, on stop; over --settings and `STOPINATOR_SCOPE`
         #[arg(long, value_name = "SCOPE", help_heading = "Rules")]
         pub(crate) scope: Option<String>,
         /// No progress
@@ -273,6 +273,7 @@ hand. Without --for, --until or --clear, nothing is changed.";
     }
 
     #[derive(Debug, Args)]
+    #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
     pub(crate) struct Hold {
         /// Which: ids, or names, in which * and ? stand for letters
         #[arg(required = true, value_name = "INSTANCE")]

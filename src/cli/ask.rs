@@ -32,11 +32,9 @@ pub(crate) fn in_accounts<'a>(of: impl IntoIterator<Item = (&'a Account, usize)>
             if account.name == account.id { account.id.clone() } else { format!("{} ({})", account.id, account.name) };
         *counts.entry(name).or_default() += count;
     }
-    match counts.len() {
-        1 => counts.into_keys().map(|name| format!("account {name}")).collect(),
-        _ => {
-            let each = counts.into_iter().map(|(name, count)| format!("{name}: {count}"));
-            format!("accounts {}", each.collect::<Vec<_>>().join(", "))
-        }
+    if let (1, Some(name)) = (counts.len(), counts.keys().next()) {
+        return format!("account {name}");
     }
+    let each = counts.into_iter().map(|(name, count)| format!("{name}: {count}"));
+    format!("accounts {}", each.collect::<Vec<_>>().join(", "))
 }

@@ -235,10 +235,10 @@ impl Checker {
         #[derive(Serialize)]
         struct Document<'a> {
             version: u8,
-            values: Vec<Value<'a>>,
+            values: Vec<Said<'a>>,
         }
         #[derive(Serialize)]
-        struct Value<'a> {
+        struct Said<'a> {
             value: &'a str,
             kind: &'static str,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -248,7 +248,7 @@ impl Checker {
             #[serde(skip_serializing_if = "Option::is_none")]
             zone: Option<&'a str>,
             #[serde(skip_serializing_if = "Vec::is_empty")]
-            edges: Vec<Turn>,
+            edges: Vec<EdgeSaid>,
             #[serde(skip_serializing_if = "Option::is_none")]
             hours_a_week: Option<f64>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -257,7 +257,7 @@ impl Checker {
             error: Option<Wrong<'a>>,
         }
         #[derive(Serialize)]
-        struct Turn {
+        struct EdgeSaid {
             at: Timestamp,
             turn: &'static str,
             local: String,
@@ -273,7 +273,7 @@ impl Checker {
             mended: Option<String>,
         }
         let values = both.map(|(value, meaning)| {
-            let mut said = Value {
+            let mut said = Said {
                 value,
                 kind: "plain",
                 words: None,
@@ -308,7 +308,7 @@ impl Checker {
                             said.canonical = Some(schedule.to_string());
                             said.zone = Some(name_of(zone));
                             said.hours_a_week = usual(schedule).map(|(on, _)| on.as_secs_f64() / 3600.0);
-                            let turn = |edge: Edge| Turn {
+                            let turn = |edge: Edge| EdgeSaid {
                                 at: edge.at,
                                 turn: if edge.on { "on" } else { "off" },
                                 local: on_clocks(edge.at, zone).to_string(),

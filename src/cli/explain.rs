@@ -134,29 +134,24 @@ impl Teller {
         let reason = if reason.is_empty() { String::new() } else { format!("{reason}  ") };
         let first = format!("  {}{blanks}{reason}{sentence}", styled(style, word));
         let _ = writeln!(out, "{}\n", screen.wrap(&first, COLUMN));
-        self.line(&mut out, "now", &self.time(self.now, zone, true));
+        self.line(&mut out, "now", &format!("{} {}", time(self.now, zone), on_clocks(self.now, zone).strftime("%Z")));
         self.line(&mut out, "settings", &by_settings(&looked.account.settings, screen));
         self.tags(&mut out, &looked.account.settings, instance, evidence);
         if let Some(schedule) = &evidence.schedule {
             self.line(&mut out, "in words", &schedule.in_words(&evidence.zone));
-            self.line(&mut out, "latest edge", &self.latest(evidence));
+            self.line(&mut out, "latest edge", &Self::latest(evidence));
         }
         self.line(&mut out, "EC2 says", &self.ec2(instance, zone));
         if let Some(so) = self.so(row, instance, evidence) {
             self.line(&mut out, "so", &so);
         }
         self.next(&mut out, row, instance, evidence);
-        self.advice(&mut out, row, evidence);
+        Self::advice(&mut out, row, evidence);
         out
     }
 
     fn line(&self, out: &mut String, what: &str, text: &str) {
         let _ = writeln!(out, "{}", self.screen.wrap(&format!("{:<COLUMN$}{text}", format!("  {what}")), COLUMN));
-    }
-
-    fn time(&self, at: Timestamp, zone: &TimeZone, with_zone: bool) -> String {
-        let form = if with_zone { "%a %Y-%m-%d %H:%M:%S %Z" } else { "%a %Y-%m-%d %H:%M:%S" };
-        on_clocks(at, zone).strftime(form).to_string()
     }
 
     fn tags(&self, out: &mut String, settings: &Settings, instance: &Instance, evidence: &Evidence) {
@@ -169,18 +164,14 @@ impl Teller {
         let hold = match (instance.hold.as_deref(), &evidence.hold) {
             (None, _) => "none".to_owned(),
             (Some(value), Some((_, end))) if *end <= self.now => {
-                format!(
-                    "{key}-Hold = {}, over since {}",
-                    self.screen.text(value),
-                    self.time(*end, &evidence.zone, false)
-                )
+                format!("{key}-Hold = {}, over since {}", self.screen.text(value), time(*end, &evidence.zone))
             }
             (Some(value), _) => format!("{key}-Hold = {}", self.screen.text(value)),
         };
         self.line(out, "hold", &hold);
     }
 
-    fn latest(&self, evidence: &Evidence) -> String {
+    fn latest(evidence: &Evidence) -> String {
         match evidence.latest {
             None => "none that counts".to_owned(),
             Some(edge) if edge.at == Timestamp::MIN => format!("{} for ever", rows::turn(edge.on)),
@@ -191,20 +182,20 @@ impl Teller {
                     () if edge.on => "the begin of its hours",
                     () => "the end of its hours",
                 };
-                format!("{}  {}, {what}", self.time(edge.at, &evidence.zone, false), rows::turn(edge.on))
+                format!("{}  {}, {what}", time(edge.at, &evidence.zone), rows::turn(edge.on))
             }
         }
     }
 
     fn ec2(&self, instance: &Instance, zone: &TimeZone) -> String {
-        let started = instance.launch.started_at.map(|at| self.time(at, zone, false));
+        let started = instance.launch.started_at.map(|at| time(at, zone));
         match (instance.state, &instance.last_stop, started) {
             (State::Running, _, Some(at)) => {
                 let by = if instance.started_by_aws { ", by AWS" } else { "" };
                 format!("running since {at}{by}  (LaunchTime)")
             }
             (State::Stopped, LastStop::BySomebody(Some(stopped)), _) => {
-                format!("stopped by somebody at {}", self.time(*stopped, zone, false))
+                format!("stopped by somebody at {}", time(*stopped, zone))
             }
             (State::Stopped, LastStop::BySomebody(None), started) => {
                 format!("stopped by somebody, it does not tell when{}", last_start(started))
@@ -238,12 +229,12 @@ impl Teller {
                     Some(HoldMode::Off) => "kept stopped",
                     _ => "left as it is",
                 };
-                Some(format!("{what} until {}", self.time(*end, &evidence.zone, false)))
+                Some(format!("{what} until {}", time(*end, &evidence.zone)))
             }
             Decision::Keep(why) => why.detail().map(|detail| self.screen.text(&detail)),
             Decision::Act(action) => {
                 if let Some((_, end)) = evidence.held_at(self.now) {
-                    return Some(format!("the hold asks for it until {}", self.time(end, &evidence.zone, false)));
+                    return Some(format!("the hold asks for it until {}", time(end, &evidence.zone)));
                 }
                 let edge = latest.filter(|edge| edge.at > Timestamp::MIN)?;
                 let since = match (action, instance.launch.started_at, &instance.last_stop) {
@@ -261,7 +252,7 @@ impl Teller {
                 } else {
                     String::new()
                 };
-                Some(format!("{since}: the next tick {}s it{left}", action))
+                Some(format!("{since}: the next tick {action}s it{left}"))
             }
         }
     }
@@ -275,7 +266,7 @@ impl Teller {
             None => matches!(instance.state, State::Running | State::Pending),
         };
         if let Some(end) = held {
-            lines.push(format!("{}  the hold ends", self.time(end, &evidence.zone, false)));
+            lines.push(format!("{}  the hold ends", time(end, &evidence.zone)));
         }
         // What is opted out or owned by others has no next turn.
         if row.reason().is_none_or(|reason| reason > Reason::InvalidHold) {
@@ -288,7 +279,7 @@ impl Teller {
                 };
                 on = edge.on;
                 let turn = rows::turn(edge.on);
-                lines.push(format!("{}  {turn:<3}  {what}", self.time(edge.at, &evidence.zone, false)));
+                lines.push(format!("{}  {turn:<3}  {what}", time(edge.at, &evidence.zone)));
             }
         }
         for (place, line) in lines.iter().enumerate() {
@@ -297,7 +288,7 @@ impl Teller {
     }
 
     /// What to do about it.
-    fn advice(&self, out: &mut String, row: &Row, evidence: &Evidence) {
+    fn advice(out: &mut String, row: &Row, evidence: &Evidence) {
         let Some(_) = &evidence.schedule else { return };
         let id = row.entry.id;
         let region = row.entry.region.as_ref().map_or("", |region| region.as_str());
@@ -320,6 +311,10 @@ impl Teller {
             let _ = writeln!(out, "{}", styled_line(what, command));
         }
     }
+}
+
+fn time(at: Timestamp, zone: &TimeZone) -> String {
+    on_clocks(at, zone).strftime("%a %Y-%m-%d %H:%M:%S").to_string()
 }
 
 fn styled_line(what: &str, command: &str) -> String {

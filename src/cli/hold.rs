@@ -49,7 +49,7 @@ pub(crate) async fn hold(hold: &Hold, now: Timestamp, screen: Screen) -> Result<
             "not all that may be meant could be looked at, so nothing was changed".to_owned(),
         ));
     }
-    let key = accounts.open.first().map_or(String::new(), |account| key(account));
+    let key = accounts.open.first().map_or(String::new(), key);
     let title = match &value {
         Some(value) => format!("{key} = {value}"),
         None => format!("{key} is taken away"),

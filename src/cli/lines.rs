@@ -186,7 +186,7 @@ pub(crate) fn in_hours(time: SignedDuration) -> String {
 }
 
 /// The lines by what they are grouped by; each group with its title.
-pub(crate) fn groups<'a>(lines: &'a [Line], by: By) -> BTreeMap<String, Vec<&'a Line>> {
+pub(crate) fn groups(lines: &[Line], by: By) -> BTreeMap<String, Vec<&Line>> {
     let mut groups: BTreeMap<String, Vec<&Line>> = BTreeMap::new();
     for line in lines.iter().filter(|line| line.hours.is_some()) {
         let title = match by {

@@ -78,17 +78,17 @@ pub(crate) async fn requests(
         question.instances.iter().partition(|instance| InstanceId::try_from(instance.as_str()).is_ok());
     let ids: BTreeSet<InstanceId> = ids.into_iter().filter_map(|id| InstanceId::try_from(id.as_str()).ok()).collect();
     let names: Vec<String> = names.into_iter().cloned().collect();
-    let named = named(accounts, &requests, &names, waiting).await?;
+    let bearers = named(accounts, &requests, &names, waiting).await?;
     for name in &names {
-        if !named.iter().flatten().any(|(_, found)| fits(name, found)) {
-            let all = self::named(accounts, &requests, &["*".to_owned()], waiting).await?;
+        if !bearers.iter().flatten().any(|(_, found)| fits(name, found)) {
+            let all = named(accounts, &requests, &["*".to_owned()], waiting).await?;
             let all = all.iter().flatten().map(|(_, name)| name.as_str());
             let meant = nearest(name, all, 2).map_or(String::new(), |meant| format!("; did you mean {meant}?"));
             return Err(Failure::wrong(format!("no instance is named {name} in {}{meant}", accounts.places())));
         }
     }
-    for (request, named) in requests.iter_mut().zip(named) {
-        request.instance_ids = Some(ids.iter().copied().chain(named.into_iter().map(|(id, _)| id)).collect());
+    for (request, bearers) in requests.iter_mut().zip(bearers) {
+        request.instance_ids = Some(ids.iter().copied().chain(bearers.into_iter().map(|(id, _)| id)).collect());
     }
     // An empty list is no request.
     let asks = |request: &Request| request.instance_ids.as_ref().is_some_and(|ids| !ids.is_empty());

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use minijinja::Environment;
 use minijinja::value::Serde;
 use serde::Serialize;
+use stopinator::place::Region;
 use stopinator::reason::Reason;
 use stopinator::week::Stretch;
 
@@ -94,14 +95,10 @@ pub(crate) fn page(
     let maker = Maker { days, prices };
     let with_hours: Vec<&Line> = lines.iter().filter(|line| line.hours.is_some()).collect();
     let rows: Vec<Row> = match by {
-        By::Instance => {
-            with_hours.iter().map(|line| maker.row(&maker.text(line.label()), &[line], By::Instance)).collect()
-        }
+        By::Instance => with_hours.iter().map(|line| maker.row(&text(line.label()), &[line], By::Instance)).collect(),
         By::Tag | By::Account => {
             let groups = groups(lines, by).into_iter();
-            groups
-                .map(|(title, lines)| maker.row(&format!("{} × {}", lines.len(), maker.text(&title)), &lines, by))
-                .collect()
+            groups.map(|(title, lines)| maker.row(&format!("{} × {}", lines.len(), text(&title)), &lines, by)).collect()
         }
     };
     let without = lines.iter().filter(|line| line.hours.is_none() && !line.is_to_mend());
@@ -118,15 +115,15 @@ pub(crate) fn page(
         title: format!("Week of {}", days.first.strftime("%A %-d %B %Y")),
         zone: name_of(&days.zone),
         made,
-        found: maker.text(&found),
+        found: text(&found),
         sums: maker.sums(&with_hours),
-        to_mend: lines.iter().filter(|line| line.is_to_mend()).map(|line| maker.to_mend(line)).collect(),
+        to_mend: lines.iter().filter(|line| line.is_to_mend()).map(to_mend).collect(),
         with_hours: format!("{} with a schedule", with_hours.len()),
         heading,
         days: days.titles().collect(),
         money: *prices != Prices::None,
         rows,
-        without: without.map(|line| maker.without(line)).collect(),
+        without: without.map(without_hours).collect(),
     };
     let mut environment = Environment::new();
     let failed = |error: minijinja::Error| Failure::wrong(format!("--html: {error}"));
@@ -141,11 +138,6 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// A text of others, so that it cannot hide anything or turn the text around it.
-    fn text(&self, foreign: &str) -> String {
-        Screen { width: None, ascii: false }.text(foreign)
-    }
-
     /// Where an instant lies in the week, in hours.
     fn hour(&self, at: Timestamp) -> f64 {
         (at.duration_since(self.days.whole().from).as_secs_f64() / 3.6).round() / 1000.0
@@ -166,11 +158,11 @@ impl Maker<'_> {
         let next = turns
             .min_by_key(|turn| turn.at)
             .map(|turn| format!("{} {}", rows::turn(turn.on), clock(turn.at, self.days)));
-        let text = |text: &Option<String>| self.text(text.as_deref().unwrap_or_default());
+        let of = |value: &Option<String>| text(value.as_deref().unwrap_or_default());
         Row {
             name: name.to_owned(),
             place,
-            members: if is_one { Vec::new() } else { lines.iter().map(|line| self.text(line.label())).collect() },
+            members: if is_one { Vec::new() } else { lines.iter().map(|line| text(line.label())).collect() },
             length,
             label: format!("{} of {} hours on", in_hours(sums.on), in_hours(sums.all)),
             on: hours.map_or(Vec::new(), |hours| hours.on.iter().map(|on| self.block("on", *on)).collect()),
@@ -183,11 +175,11 @@ impl Maker<'_> {
             days: (1..7).map(|day| self.hour(self.days.instant(day, 0))).collect(),
             now: (0.0..length).contains(&now).then_some(now),
             tag: match (by, first) {
-                (By::Instance, Some(line)) => text(&line.tag),
+                (By::Instance, Some(line)) => of(&line.tag),
                 (By::Tag, _) => String::new(),
                 _ => format!("{} schedules", groups_of(lines)),
             },
-            hold: first.filter(|line| is_one && line.hold.is_some()).map(|line| text(&line.hold)),
+            hold: first.filter(|line| is_one && line.hold.is_some()).map(|line| of(&line.hold)),
             hours: in_hours(sums.on),
             percent: sums.percent(),
             usd: if sums.priced == 0 { "–".to_owned() } else { format!("{:.2}", sums.saved) },
@@ -209,48 +201,52 @@ impl Maker<'_> {
             Sum { number: format!("{off} h"), what: format!("off, of {} instance-hours", in_hours(sums.all)) },
         ];
         if let Some(source) = self.prices.source() {
-            let what =
-                format!("at most, this week, by {}; {} of {} priced", self.text(&source), sums.priced, sums.count);
+            let what = format!("at most, this week, by {}; {} of {} priced", text(&source), sums.priced, sums.count);
             told.push(Sum { number: format!("{:.2} USD", sums.saved), what });
         }
         let next = with_hours.iter().filter_map(|line| Some((line, line.hours.as_ref()?.next?)));
         if let Some((line, turn)) = next.min_by_key(|(_, turn)| turn.at) {
             let what = format!("next: {} {}", rows::turn(turn.on), clock(turn.at, self.days));
-            told.push(Sum { number: self.text(line.label()), what });
+            told.push(Sum { number: text(line.label()), what });
         }
         if sums.count == 0 {
             told.clear();
         }
         told
     }
+}
 
-    fn to_mend(&self, line: &Line) -> ToMend {
-        let (what, value) = match line.reason {
-            Some(Reason::InvalidHold) => ("hold", &line.hold),
-            _ => ("tag", &line.tag),
-        };
-        ToMend {
-            name: self.text(line.label()),
-            place: place(line),
-            what,
-            value: self.text(value.as_deref().unwrap_or_default()),
-            error: self.text(line.detail.as_deref().unwrap_or_default()),
-        }
-    }
-
-    fn without(&self, line: &Line) -> Without {
-        let why = match line.reason {
-            Some(Reason::PlainTag) => "follows the two rules",
-            Some(Reason::OptedOut) => "opted out",
-            Some(reason) => reason.as_str(),
-            None => "only stops, or only starts",
-        };
-        Without { name: self.text(line.label()), why }
+fn to_mend(line: &Line) -> ToMend {
+    let (what, value) = match line.reason {
+        Some(Reason::InvalidHold) => ("hold", &line.hold),
+        _ => ("tag", &line.tag),
+    };
+    ToMend {
+        name: text(line.label()),
+        place: place(line),
+        what,
+        value: text(value.as_deref().unwrap_or_default()),
+        error: text(line.detail.as_deref().unwrap_or_default()),
     }
 }
 
+fn without_hours(line: &Line) -> Without {
+    let why = match line.reason {
+        Some(Reason::PlainTag) => "follows the two rules",
+        Some(Reason::OptedOut) => "opted out",
+        Some(reason) => reason.as_str(),
+        None => "only stops, or only starts",
+    };
+    Without { name: text(line.label()), why }
+}
+
+/// A text of others, so that it cannot hide anything or turn the text around it.
+fn text(foreign: &str) -> String {
+    Screen { width: None, ascii: false }.text(foreign)
+}
+
 fn place(line: &Line) -> String {
-    let region = line.region.as_ref().map(|region| region.as_str());
+    let region = line.region.as_ref().map(Region::as_str);
     let parts = [Some(line.id.as_str()), line.kind.as_deref(), Some(line.account.as_str()), region];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }

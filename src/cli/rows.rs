@@ -3,7 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use stopinator::action::RequestedAction;
+use stopinator::place::Region;
 use stopinator::plan::Evidence;
+use stopinator::reason::Reason;
 use stopinator::report::{Counts, Row};
 use stopinator::resource::{Instance, State};
 use stopinator::schedule::Edge;
@@ -214,7 +216,7 @@ pub(crate) fn csv(looked: &[Looked<'_>], question: &Question) -> Result<String, 
             let (latest, next) = (found.and_then(|found| found.latest_edge), found.and_then(|found| found.next_edge));
             [
                 looked.account.name.clone(),
-                text(row.entry.region.as_ref().map(|region| region.as_str())),
+                text(row.entry.region.as_ref().map(Region::as_str)),
                 row.entry.id.to_string(),
                 text(row.entry.name.as_deref()),
                 text(found.and_then(|found| found.kind)),
@@ -222,7 +224,7 @@ pub(crate) fn csv(looked: &[Looked<'_>], question: &Question) -> Result<String, 
                 text(found.and_then(|found| found.tag)),
                 text(found.and_then(|found| found.hold)),
                 row.decision().to_owned(),
-                text(row.reason().map(|reason| reason.as_str())),
+                text(row.reason().map(Reason::as_str)),
                 text(row.detail().as_deref()),
                 time(latest.map(|latest| latest.at)),
                 text(latest.map(|latest| latest.turn)),

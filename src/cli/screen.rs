@@ -6,7 +6,9 @@ use std::io::{self, IsTerminal, Write};
 
 use anstream::ColorChoice;
 use clap::builder::styling::{AnsiColor, Style};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+#[cfg(feature = "cli")]
+use unicode_width::UnicodeWidthChar;
+use unicode_width::UnicodeWidthStr;
 
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const STOP: Style = AnsiColor::Yellow.on_default();
@@ -64,6 +66,7 @@ impl Screen {
     }
 
     /// What fits into so many columns, with a sign where more follows.
+    #[cfg(feature = "cli")]
     pub(crate) fn cut(self, text: &str, width: usize) -> String {
         if text.width() <= width {
             return text.to_owned();
@@ -106,7 +109,7 @@ impl Screen {
     pub(crate) fn print(self, text: &str) {
         let mut out = anstream::stdout();
         let written =
-            if self.ascii { out.write_all(self.in_ascii(text).as_bytes()) } else { out.write_all(text.as_bytes()) };
+            if self.ascii { out.write_all(Self::in_ascii(text).as_bytes()) } else { out.write_all(text.as_bytes()) };
         if written.and_then(|()| out.flush()).is_err() {
             std::process::exit(0);
         }
@@ -114,12 +117,12 @@ impl Screen {
 
     /// Writes a line to standard error.
     pub(crate) fn tell(self, text: &str) {
-        let text = if self.ascii { self.in_ascii(text) } else { text.to_owned() };
+        let text = if self.ascii { Self::in_ascii(text) } else { text.to_owned() };
         // Where it is gone there is nobody left to tell.
         let _ = writeln!(anstream::stderr(), "{text}");
     }
 
-    fn in_ascii(self, text: &str) -> String {
+    fn in_ascii(text: &str) -> String {
         text.chars().map(|c| if c.is_ascii() { c.to_string() } else { plain(c).to_owned() }).collect()
     }
 }
@@ -180,6 +183,7 @@ mod tests {
         assert_eq!(ASCII.text("서울-1"), "??-1");
     }
 
+    #[cfg(feature = "cli")]
     #[test]
     fn long_texts_are_cut_by_columns() {
         for (text, width, cut) in [

@@ -76,6 +76,7 @@ pub(crate) fn on_clocks(at: Timestamp, zone: &TimeZone) -> ZonedDateTime {
 }
 
 /// `Tue 08:00` within the next days, else with the date.
+#[cfg(feature = "cli")]
 pub(crate) fn short(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     let near = SignedDuration::from_hours(6 * 24);
     let form = if at.duration_since(now).abs() <= near { "%a %H:%M" } else { "%a %Y-%m-%d %H:%M" };

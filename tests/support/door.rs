@@ -32,7 +32,7 @@ pub fn open(ec2: Ec2, clock: Clock) -> SocketAddr {
     })
 }
 
-/// What a container's endpoint, as in CloudShell, or IAM Identity Center gives to whoever asks.
+/// What a container's endpoint, as in `CloudShell`, or IAM Identity Center gives to whoever asks.
 fn credentials(path: &str) -> Option<String> {
     let expires = SystemTime::now() + Duration::from_hours(1);
     let expires = expires.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
