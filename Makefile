@@ -12,18 +12,18 @@ CARGO_FUZZ := 0.13.2
 CARGO_DENY := 0.20.2
 FUZZ_SECONDS := 600
 
-.PHONY: help demo test lint audit package release bench mutants fuzz aws-facts tools clean
+.PHONY: help demo test lint audit package function wheel release bench bench-cli mutants fuzz aws-facts tools clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: tools ## See it work: a local AWS, a fleet, the deployed template, a rule that fires
-	cargo build
+	cargo build --features cli
 	$(PYTHON) scripts/demo.py
 
 test: tools ## All tests: the core without AWS first, then everything, then the deployed whole
-	cargo test --no-default-features
-	cargo test
+	cargo test --no-default-features --features check
+	cargo test --features cli
 	cargo build
 	$(PYTHON) -m pytest tests
 
@@ -42,8 +42,10 @@ export AS_DEPLOYED
 lint: tools .tools/checkov/installed ## Formatting, clippy, docs, the SAM template and its security
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --features cli -- -D warnings
 	cargo clippy --all-targets --no-default-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+	cargo clippy --all-targets --no-default-features --features check -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features cli
 	AWS_DEFAULT_REGION=us-east-1 sam validate --lint # it wants a region, any
 	cfn-lint --include-checks I -- template.yaml
 	@mkdir -p target
@@ -54,20 +56,33 @@ lint: tools .tools/checkov/installed ## Formatting, clippy, docs, the SAM templa
 audit: .tools/cargo/deny-$(CARGO_DENY) ## The dependencies: known vulnerabilities, licences, sources, a second TLS stack
 	.tools/cargo/bin/cargo-deny --locked check
 
-package: tools ## What sam deploy would upload, built for this machine's architecture
+package: function wheel ## What is given to others: the function's package, and the command line
+
+function: tools ## What sam deploy would upload, built for this machine's architecture
 	sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	@cd .aws-sam/build/StopinatorFunction && python3 -m zipfile -c ../function.zip bootstrap
 	@echo "Zipped: $$(du -k .aws-sam/build/function.zip | cut -f1) kB, $(ARCHITECTURE)"
 
-release: package ## The files of a release: package, templates without macros, SBOM, checksums
-	$(PYTHON) scripts/release.py --binary .aws-sam/build/StopinatorFunction/bootstrap
+# On Linux for glibc 2.17 and later, which every distribution has had for ten years: zig links against it.
+WHEEL_FLAGS := $(if $(filter Linux,$(shell uname -s)),--zig --compatibility manylinux2014)
 
-bench: tools ## Start, time and memory of the release build; times of plan and tick, number of calls
+wheel: tools ## The command line as a Python package, tried in a fresh environment
+	@rm -f target/wheels/*.whl
+	VIRTUAL_ENV=$(CURDIR)/.tools/venv maturin build --release $(WHEEL_FLAGS) --out target/wheels
+	$(PYTHON) -m pytest tests/wheel_test.py
+
+release: package ## The files of a release: package, templates without macros, command line, SBOM, checksums
+	$(PYTHON) scripts/release.py --binary .aws-sam/build/StopinatorFunction/bootstrap --wheel target/wheels/*.whl
+
+bench: tools ## Start, time and memory of the release builds; times of plan and tick, number of calls
 	cargo build --release
 	$(PYTHON) scripts/bench.py --binary target/release/stopinator-lambda
 	cargo bench --no-default-features --bench plan
 	cargo bench --no-default-features --bench tick
 	cargo bench --no-default-features --bench calls
+
+bench-cli: wheel ## Time and memory of the command line, as the wheel has it
+	$(PYTHON) scripts/bench_cli.py
 
 # Exit code 3 tells of a mutant that keeps the tests from ending, which is no miss, but hides that there are misses too.
 mutants: .tools/cargo/mutants-$(CARGO_MUTANTS) ## Breaks the core on purpose: which faults do the tests miss? (long)

@@ -6,12 +6,13 @@ No account and no Docker. Exits with an error if the fleet is not as it should b
 import argparse
 import json
 import signal
+import subprocess
 import sys
 import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-from local_aws import FLEET, ROOT, LocalAws, LocalAwsError, next_edge, poll, scheduled_fleet, started_by_hand
+from local_aws import FLEET, REGION, ROOT, LocalAws, LocalAwsError, next_edge, poll, scheduled_fleet, started_by_hand
 
 SECONDS = 180  # for a rule: it fires once a minute, and is looked at every ten seconds; a busy machine takes longer
 EVERY_MINUTE = "rate(1 minute)"
@@ -63,6 +64,20 @@ def tag_of(member, key="Stopinator", without="-"):
     return without if value is None else f'"{value}"'
 
 
+def command_line(aws, *arguments):
+    """What `stopinator` prints, asking the local AWS."""
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION, "TZ": "UTC"}
+    command = [ROOT / "target" / "debug" / "stopinator", *arguments]
+    done = subprocess.run(command, env={**aws.env, **keys}, text=True, capture_output=True)
+    if done.returncode != 0:
+        raise LocalAwsError(f"stopinator {' '.join(arguments)} failed: {done.stderr}")
+    return done.stdout
+
+
+def indented(text):
+    return "".join(f"    {line}".rstrip() + "\n" for line in text.splitlines())
+
+
 def listed(names):
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
@@ -86,6 +101,11 @@ def demo(binary):
         step(f"Launching {len(fleet)} instances; the windows in their tags end or begin at {edge:%H:%M} UTC")
         ids = aws.launch_fleet(fleet, before=edge)
         before = aws.fleet_states()
+
+        step(f"Before anything is deployed: stopinator plan --at {edge:%H:%M}\n")
+        print(indented(command_line(aws, "plan", "--at", f"{edge:%H:%M}")))
+        planned = json.loads(command_line(aws, "plan", "--at", f"{edge:%H:%M}", "--output", "json"))
+        foretold = {row["id"]: row["decision"] for row in planned["instances"] if row["decision"] != "keep"}
 
         step("Deploying template.yaml with sam deploy, its stop rule and its tick rule at rate(1 minute)")
         outputs = aws.deploy(
@@ -122,6 +142,8 @@ def demo(binary):
         print_table(rows)
 
         print()
+        step("Why does night-shift run? stopinator explain night-shift\n")
+        print(indented(command_line(aws, "explain", "night-shift")))
         step(f"The log of these runs, from the log group {log_group}\n")
         runs = {line["requestId"] for run in said.values() for line in run.values()}
         for line in lines:
@@ -133,6 +155,9 @@ def demo(binary):
             f"{name} should be {member.after} and is {after[name]}."
             for name, member in fleet.items() if after[name] != member.after
         ]
+        done = {id: line["decision"] for id, line in said["schedule"].items() if line.get("decision", "keep") != "keep"}
+        if done != foretold:
+            wrong.append(f"stopinator plan foretold {foretold}, and the tick did {done}.")
         for name, member in fleet.items():
             reason = said[member.action].get(ids[name], {}).get("reason", "")
             if member.tags and reason != member.reason:

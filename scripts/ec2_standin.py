@@ -5,6 +5,7 @@ invocation has the same work to do. What it was asked to stop it remembers.
 """
 
 import datetime
+import time
 import urllib.parse
 
 from runtime_api import Handler, Server
@@ -63,6 +64,12 @@ STOPPED = """\
 <previousState><code>16</code><name>running</name></previousState></item>"""
 
 
+IDENTITY = b"""\
+<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>\
+<Arn>arn:aws:iam::123456789012:user/ops</Arn><UserId>AIDA</UserId><Account>123456789012</Account>\
+</GetCallerIdentityResult></GetCallerIdentityResponse>"""
+
+
 def response(action: str, content: str) -> bytes:
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -72,15 +79,16 @@ def response(action: str, content: str) -> bytes:
 
 
 class Ec2Standin:
-    """`size` instances, DUE of them to be stopped, spread evenly."""
+    """`size` instances, DUE of them to be stopped, spread evenly; the tag of the others is `other`."""
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, other: str = "false"):
         self.due = {instance_id(number * (size // DUE)) for number in range(DUE)}
         self.stopped: list[list[str]] = []  # the ids of each StopInstances call
+        self.first_page = self.last_page = None  # when each was given out last
         a_day_ago = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
         launch_time = a_day_ago.strftime("%Y-%m-%dT%H:%M:%S.000Z")
         self._pages = [
-            page(range(start, min(start + PAGE, size)), self.due, launch_time, size)
+            page(range(start, min(start + PAGE, size)), self.due, launch_time, size, other)
             for start in range(0, size, PAGE)
         ]
 
@@ -107,7 +115,14 @@ class Ec2Standin:
                 "Filter.1.Value.1": ["Stopinator"],
                 "MaxResults": ["1000"],  # PAGE
             }:
-                return 200, self._pages[int(query.get("NextToken", ["0"])[0])]
+                number = int(query.get("NextToken", ["0"])[0])
+                now = time.monotonic()
+                if number == 0:
+                    self.first_page = now
+                self.last_page = now
+                return 200, self._pages[number]
+            case {"Action": ["GetCallerIdentity"]}:
+                return 200, IDENTITY
             case {"Action": ["StopInstances"]}:
                 ids = [values[0] for name, values in query.items() if name.startswith("InstanceId.")]
                 self.stopped.append(ids)
@@ -122,7 +137,7 @@ def instance_id(number: int) -> str:
     return f"i-{number:017x}"
 
 
-def page(numbers: range, due: set, launch_time: str, size: int) -> bytes:
+def page(numbers: range, due: set, launch_time: str, size: int, other: str) -> bytes:
     instances = [
         INSTANCE.format(
             id=instance_id(number),
@@ -130,7 +145,7 @@ def page(numbers: range, due: set, launch_time: str, size: int) -> bytes:
             hex=f"{number:017x}",
             a=number // 250 % 250,
             b=number % 250 + 4,
-            tag="true" if instance_id(number) in due else "false",
+            tag="true" if instance_id(number) in due else other,
             launch_time=launch_time,
         )
         for number in numbers

@@ -7,7 +7,9 @@ The same binary and the same commit give the same bytes, whenever and wherever t
 """
 
 import argparse
+import gzip
 import hashlib
+import io
 import json
 import logging
 import os
@@ -15,6 +17,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import uuid
 import zipfile
 from datetime import datetime, timezone
@@ -77,7 +81,7 @@ def run(*command):
     """What a command prints."""
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True)
     if done.returncode != 0:
-        raise ReleaseError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
+        raise ReleaseError(f"{' '.join(map(str, command))} failed:\n{done.stderr.strip()}")
     return done.stdout
 
 
@@ -101,6 +105,36 @@ def write_zip(binary, path):
     entry.external_attr = 0o100755 << 16
     with zipfile.ZipFile(path, "w") as package:
         package.writestr(entry, Path(binary).read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
+
+
+def write_command_line(wheel, version, directory):
+    """The command line for people without Python: the program of the wheel, with what it says of itself."""
+    with zipfile.ZipFile(wheel) as package:
+        name = next((name for name in package.namelist() if name.endswith(".data/scripts/stopinator")), None)
+        if name is None:
+            raise ReleaseError(f"{wheel} holds no program stopinator.")
+        program = package.read(name)
+        boms = [package.read(name) for name in package.namelist() if name.endswith(".cyclonedx.json")]
+    files = {"stopinator": program, **{"stopinator.cdx.json": bom for bom in boms}}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "stopinator")
+        path.write_bytes(program)
+        path.chmod(0o755)
+        for shell, file in ("bash", "stopinator.bash"), ("zsh", "_stopinator"), ("fish", "stopinator.fish"):
+            files[f"completions/{file}"] = run(path, "completions", shell).encode()
+        run(path, "man", folder)
+        files.update({f"man/{page.name}": page.read_bytes() for page in Path(folder).glob("*.1")})
+        _, target = machine(path)
+    files.update({name: (ROOT / name).read_bytes() for name in ("LICENSE", "README.md")})
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in sorted(files.items()):
+            entry = tarfile.TarInfo(f"stopinator-{version}-{target}/{name}")
+            entry.size, entry.mode = len(content), 0o755 if name == "stopinator" else 0o644
+            archive.addfile(entry, io.BytesIO(content))
+    # No clock, no user: the same bytes each time.
+    path = directory / f"stopinator-{version}-{target}.tar.gz"
+    path.write_bytes(gzip.compress(packed.getvalue(), mtime=0))
 
 
 def plain_template(version):
@@ -273,7 +307,7 @@ def when():
     return datetime.fromtimestamp(0, timezone.utc)
 
 
-def release(binary, directory=RELEASE_FILES):
+def release(binary, directory=RELEASE_FILES, wheel=None):
     """Writes all files; gives their paths. Those of another architecture of this version stay."""
     architecture, target = machine(binary)
     metadata = json.loads(
@@ -285,6 +319,9 @@ def release(binary, directory=RELEASE_FILES):
     directory.mkdir(parents=True, exist_ok=True)
 
     write_zip(binary, directory / f"{name}-{architecture}.zip")
+    if wheel:
+        write_command_line(wheel, version, directory)
+        shutil.copy(wheel, directory)
     write_plain_template(version, directory / f"{name}.template.json")
     write_repository_template(version, architecture, directory / f"{name}-{architecture}.sam.yaml")
     bill = JsonV1Dot6(sbom(binary, architecture, target, metadata)).output_as_string(indent=2)
@@ -302,13 +339,14 @@ def release(binary, directory=RELEASE_FILES):
 def main():
     parser = argparse.ArgumentParser(description="Writes the files of a release.")
     parser.add_argument("--binary", type=Path, required=True, help="the bootstrap that sam build made")
+    parser.add_argument("--wheel", type=Path, help="the Python package that make wheel built, for the command line")
     parser.add_argument("--directory", type=Path, default=RELEASE_FILES, help="where to (target/release-files)")
     given = parser.parse_args()
     logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it complains of metrics that nobody publishes
     try:
         if not given.binary.exists():
             raise ReleaseError(f"There is no {given.binary}: run `make release`, which builds it first.")
-        files = release(given.binary, given.directory)
+        files = release(given.binary, given.directory, given.wheel)
     except ReleaseError as error:
         sys.exit(str(error))
     made = commit()

@@ -49,10 +49,13 @@ pub(crate) enum Command {
         /// Whose
         shell: clap_complete::Shell,
     },
-    /// Write the manual page to standard output
+    /// Write the manual pages into a folder
     #[cfg(feature = "cli")]
     #[command(hide = true)]
-    Man,
+    Man {
+        /// Which
+        folder: std::path::PathBuf,
+    },
 }
 
 /// How it looks.

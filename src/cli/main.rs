@@ -70,9 +70,9 @@ fn obey(command: &Command, now: Timestamp, screen: Screen) -> Result<Exit, Failu
             Ok(Exit::Done)
         }
         #[cfg(feature = "cli")]
-        Command::Man => {
-            let manual = clap_mangen::Man::new(<Arguments as clap::CommandFactory>::command());
-            manual.render(&mut std::io::stdout()).map_err(|error| Failure::usage(error.to_string()))?;
+        Command::Man { folder } => {
+            let manual = clap_mangen::generate_to(<Arguments as clap::CommandFactory>::command(), folder);
+            manual.map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
             Ok(Exit::Done)
         }
         #[cfg(feature = "cli")]
@@ -89,7 +89,7 @@ fn ask_aws(command: &Command, now: Timestamp, screen: Screen) -> Result<Exit, Fa
         Command::Explain(explain) => &explain.ask,
         Command::Hold(hold) => &hold.ask,
         Command::Run(run) => &run.ask,
-        Command::Check(_) | Command::Completions { .. } | Command::Man => return Ok(Exit::Done),
+        Command::Check(_) | Command::Completions { .. } | Command::Man { .. } => return Ok(Exit::Done),
     };
     if ask.verbose {
         let to_stderr = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG);
@@ -104,7 +104,7 @@ fn ask_aws(command: &Command, now: Timestamp, screen: Screen) -> Result<Exit, Fa
             Command::Explain(explain) => explain::explain(explain, now, screen).await,
             Command::Hold(hold) => hold::hold(hold, now, screen).await,
             Command::Run(run) => run::run(run, now, screen).await,
-            Command::Check(_) | Command::Completions { .. } | Command::Man => Ok(Exit::Done),
+            Command::Check(_) | Command::Completions { .. } | Command::Man { .. } => Ok(Exit::Done),
         }
     })
 }
