@@ -18,7 +18,8 @@ help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: tools ## See it work: a local AWS, a fleet, the deployed template, a rule that fires
-	cargo build --features cli
+	cargo build --features cli --bin stopinator
+	cargo build
 	$(PYTHON) scripts/demo.py
 
 test: tools ## All tests: the core without AWS first, then everything, then the deployed whole

@@ -53,3 +53,29 @@ def test_the_command_line_brings_no_second_tls_stack():
     versions = {name: {crate for crate in crates if crate.startswith(f"{name} v")} for name in ("hyper", "rustls", "h2")}
     assert all(len(found) == 1 for found in versions.values()), versions
     assert not any(crate.startswith(("ring v", "native-tls v", "openssl v", "openssl-sys v")) for crate in crates)
+
+
+COMMAND_LINE = "clap", "anstream", "csv", "indicatif", "minijinja", "terminal_size", "unicode-width", "aws-sdk-sso"
+
+
+def test_the_function_gains_nothing_by_the_command_line():
+    tree = ["cargo", "tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"]
+    crates = {
+        features: {line.split()[0] for line in run([*tree, *features]).splitlines() if line}
+        for features in [(), ("--no-default-features", "--features", "cli")]
+    }
+    function, command_line = crates.values()
+    assert not function & set(COMMAND_LINE) and command_line.issuperset(COMMAND_LINE)
+    assert not command_line & {"lambda_runtime", "lambda_runtime_api_client"}
+
+
+def test_no_symbol_of_the_command_line_is_in_the_function():
+    """Of the development builds, which have their symbols: `cargo test --features cli`, then `cargo build`."""
+    programs = [(ROOT / "target" / "debug" / name).read_bytes() for name in ("stopinator-lambda", "stopinator")]
+    for crate in b"clap_builder", b"anstream", b"csv_core", b"indicatif", b"minijinja":
+        assert [crate in program for program in programs] == [False, True], crate
+    assert [b"lambda_runtime" in program for program in programs][0]
+
+
+def run(command):
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout

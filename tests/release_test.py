@@ -112,6 +112,43 @@ def test_there_are_exactly_these_files(files):
     assert set(files) == {"zip", "template.json", "sam.yaml", "cdx.json", "LICENSE", "README.md", "SHA256SUMS"}
 
 
+@pytest.fixture
+def wheel(tmp_path):
+    """A wheel of the development build of the command line, which `make test` has made."""
+    path = tmp_path / f"stopinator-{VERSION}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as package:
+        package.write(ROOT / "target" / "debug" / "stopinator", f"stopinator-{VERSION}.data/scripts/stopinator")
+        package.writestr(f"stopinator-{VERSION}.dist-info/sboms/stopinator.cyclonedx.json", "{}")
+    return path
+
+
+def test_the_archive_of_the_command_line(binary, wheel, tmp_path):
+    target = release.machine(binary)[1]
+    archives = []
+    for directory in tmp_path / "one", tmp_path / "other":
+        release.release(binary, directory, wheel)
+        archives.append(directory / f"stopinator-{VERSION}-{target}.tar.gz")
+        assert f"{archives[-1].name}\n" in (directory / "SHA256SUMS").read_text()
+        assert f"{wheel.name}\n" in (directory / "SHA256SUMS").read_text()
+    assert archives[0].read_bytes() == archives[1].read_bytes()
+    folder = tmp_path / "unpacked"
+    shutil.unpack_archive(archives[0], folder)
+    folder /= f"stopinator-{VERSION}-{target}"
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    pages = {f"man/stopinator{command}.1" for command in ("", *(f"-{name}" for name in COMMANDS))}
+    completions = {"completions/stopinator.bash", "completions/_stopinator", "completions/stopinator.fish"}
+    assert files == {"stopinator", "stopinator.cdx.json", "LICENSE", "README.md"} | pages | completions
+    said = subprocess.run([folder / "stopinator", "check", "true"], text=True, capture_output=True)
+    assert said.returncode == 0, said.stderr
+    assert "Needs no AWS" in (page := (folder / "man/stopinator-check.1").read_text()) or "needs no AWS" in page
+    # Where cargo binstall looks for it.
+    binstall = re.search(r'pkg-url = "(.+)"', (ROOT / "Cargo.toml").read_text())[1]
+    assert binstall.endswith("/stopinator-{ version }-{ target }.tar.gz")
+
+
+COMMANDS = "plan", "week", "explain", "check", "hold", "run", "completions"
+
+
 def read(value):
     """The same, with the texts in it that are JSON read: between their parts there may be blanks."""
     if isinstance(value, dict):

@@ -27,6 +27,8 @@ pub(crate) struct Account {
 pub(crate) struct Accounts {
     pub(crate) open: Vec<Account>,
     pub(crate) failed: Vec<String>,
+    /// What else is to be said.
+    pub(crate) remarks: Vec<String>,
 }
 
 impl Accounts {
@@ -34,7 +36,7 @@ impl Accounts {
     pub(crate) async fn open(ask: &Ask, rules: &Rules) -> Result<Self, Failure> {
         let profiles = Profiles::read().await.map_err(|error| Failure::usage(error.to_string()))?;
         let names = names(&profiles, &ask.profile)?;
-        let mut accounts = Self { open: Vec::new(), failed: Vec::new() };
+        let mut accounts = Self { open: Vec::new(), failed: Vec::new(), remarks: Vec::new() };
         let mut by_id: BTreeMap<String, String> = BTreeMap::new();
         for name in names {
             let (name, signed_in, id) = match sign_in(&profiles, name).await {
@@ -45,7 +47,7 @@ impl Accounts {
                 }
             };
             if let Some(first) = by_id.get(&id) {
-                accounts.failed.push(format!("{name}: left out: it is the account of {first}, {id}"));
+                accounts.remarks.push(format!("{name}: left out: it is the account of {first}, {id}"));
                 continue;
             }
             by_id.insert(id.clone(), name.clone());

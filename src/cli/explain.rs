@@ -18,7 +18,7 @@ use crate::failure::{Exit, Failure};
 use crate::look::{Looked, Question, Waiting, instant, look, requests, tell_what_is_missing};
 use crate::rows;
 use crate::rules::{Rules, by_settings};
-use crate::screen::{BOLD, HINT, START, STOP, Screen, styled};
+use crate::screen::{BOLD, HINT, START, STOP, Screen, quoted, styled};
 use crate::when::{on_clocks, rough};
 
 /// How many edges ahead are shown.
@@ -63,7 +63,8 @@ pub(crate) async fn explain(explain: &Explain, now: Timestamp, screen: Screen) -
         .1
         .as_deref()
         .is_some_and(|tag| stopinator::schedule::Tag::parse(tag) == stopinator::schedule::Tag::Plain);
-    let mut out = Teller { screen, now: instant, reader: TimeZone::system() }.whole(&accounts, found[0]);
+    let mut out = Teller { screen, now: instant, reader: TimeZone::system(), profile: !explain.ask.profile.is_empty() }
+        .whole(&accounts, found[0]);
     if is_plain {
         for action in [RequestedAction::Stop, RequestedAction::Start] {
             for request in requests.iter_mut().flatten() {
@@ -95,6 +96,8 @@ struct Teller {
     now: Timestamp,
     /// The zone of what has no schedule.
     reader: TimeZone,
+    /// Whether profiles are named, as commands then have to do too.
+    profile: bool,
 }
 
 impl Teller {
@@ -146,7 +149,7 @@ impl Teller {
             self.line(&mut out, "so", &so);
         }
         self.next(&mut out, row, instance, evidence);
-        Self::advice(&mut out, row, evidence);
+        self.advice(&mut out, looked, row, evidence);
         out
     }
 
@@ -213,7 +216,10 @@ impl Teller {
 
     /// What follows from the above, where the sentence of the reason does not say it all.
     fn so(&self, row: &Row, instance: &Instance, evidence: &Evidence) -> Option<String> {
-        let after = |at: Timestamp, edge: Edge| rough(at.duration_since(edge.from));
+        let after = |at: Timestamp, edge: Edge| match at.duration_since(edge.from) {
+            soon if soon.as_mins() == 0 => "just".to_owned(),
+            long => rough(long),
+        };
         let latest = evidence.latest;
         match &row.entry.decision {
             Decision::Keep(Why::StartedByHand(hand)) => {
@@ -288,12 +294,18 @@ impl Teller {
     }
 
     /// What to do about it.
-    fn advice(out: &mut String, row: &Row, evidence: &Evidence) {
+    fn advice(&self, out: &mut String, looked: &Looked<'_>, row: &Row, evidence: &Evidence) {
         let Some(_) = &evidence.schedule else { return };
         let id = row.entry.id;
         let region = row.entry.region.as_ref().map_or("", |region| region.as_str());
-        let aws = |verb: &str| format!("aws ec2 {verb}-instances --region {region} --instance-ids {id}");
-        let hold = |mode: &str| format!("stopinator hold {id}{mode} --for 3h");
+        let name = quoted(&looked.account.name);
+        let (by, long) = if self.profile {
+            (format!(" -p {name} -r {region}"), format!(" --profile {name}"))
+        } else {
+            (format!(" -r {region}"), String::new())
+        };
+        let aws = |verb: &str| format!("aws ec2 {verb}-instances{long} --region {region} --instance-ids {id}");
+        let hold = |mode: &str| format!("stopinator hold{by} {id}{mode} --for 3h");
         let lines: &[(&str, String)] = match (row.planned(), row.reason()) {
             (Some(Action::Stop), _) => &[("to keep it", hold(""))],
             (Some(Action::Start), _) => &[("to keep it", hold(" --off"))],
@@ -301,7 +313,7 @@ impl Teller {
             (None, Some(Reason::StoppedByHand | Reason::StopTimeUnknown | Reason::Bounced)) => {
                 &[("to start it", aws("start"))]
             }
-            (None, Some(Reason::Held)) => &[("to end it", format!("stopinator hold {id} --clear"))],
+            (None, Some(Reason::Held)) => &[("to end it", format!("stopinator hold{by} {id} --clear"))],
             _ => &[],
         };
         if !lines.is_empty() {

@@ -20,7 +20,7 @@ use crate::ask::{agrees, in_accounts};
 use crate::failure::{Exit, Failure};
 use crate::look::{Looked, Question, Waiting, look, requests, tell_what_is_missing};
 use crate::rules::Rules;
-use crate::screen::{BOLD, Screen, styled};
+use crate::screen::{BOLD, Screen, quoted, styled};
 use crate::table::{Cell, table};
 use crate::when::{self, name_of, short};
 
@@ -295,10 +295,4 @@ fn commands(changes: &[Change<'_>], value: Option<&str>, by_profile: bool) -> St
         );
     }
     out
-}
-
-/// A word of a shell.
-fn quoted(text: &str) -> String {
-    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=".contains(c));
-    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

@@ -236,8 +236,8 @@ pub(crate) fn instant(at: Option<&str>, now: Timestamp, zone: &TimeZone, screen:
 
 /// Says what did not answer; whether anything did not.
 pub(crate) fn tell_what_is_missing(screen: Screen, accounts: &Accounts, looked: &[Looked<'_>]) -> bool {
-    for failed in &accounts.failed {
-        screen.tell(&screen.text(failed));
+    for said in accounts.remarks.iter().chain(&accounts.failed) {
+        screen.tell(&screen.text(said));
     }
     for looked in looked {
         for unobserved in &looked.report.unobserved {

@@ -8,7 +8,7 @@ use std::{env, fs};
 
 use serde_json::{Map, Value};
 use stopinator::place::Region;
-use stopinator::settings::{NAMES, Scope, Settings, SettingsError};
+use stopinator::settings::{Scope, Settings, SettingsError};
 
 use crate::args::Ask;
 use crate::failure::Failure;
@@ -64,7 +64,7 @@ impl Rules {
     pub(crate) fn settings(&self, regions: &[Region]) -> Result<Settings, Failure> {
         let regions: Vec<&str> = regions.iter().map(Region::as_str).collect();
         let mut variables = self.variables.clone();
-        variables.insert(NAMES[10].to_owned(), regions.join(","));
+        variables.insert("STOPINATOR_REGIONS".to_owned(), regions.join(","));
         Settings::from_environment(variables).map_err(|error| Failure::usage(self.told(&error)))
     }
 

@@ -154,6 +154,13 @@ fn locale_is_ascii() -> bool {
     })
 }
 
+/// A word of a shell.
+#[cfg(feature = "cli")]
+pub(crate) fn quoted(text: &str) -> String {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=".contains(c));
+    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
 /// A text in a style.
 pub(crate) fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
