@@ -31,7 +31,7 @@ def program(folder):
 
 
 def run(command, environment=None, text=""):
-    """Seconds until the first byte, seconds in all, megabytes at most."""
+    """Seconds until the first byte, seconds in all, megabytes: no more than these, since a child counts what its parent had."""
     began = time.monotonic()
     process = subprocess.Popen(command, env=environment or {}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     if text:

@@ -127,10 +127,12 @@ impl Machine {
         self.tagged("Stopinator", "true")
     }
 
+    #[cfg(feature = "cli")]
     pub fn named(self, name: &str) -> Self {
         self.tagged("Name", name)
     }
 
+    #[cfg(feature = "cli")]
     pub fn launched(self, at: &'static str) -> Self {
         Self { launch_time: at.into(), ..self }
     }
