@@ -271,20 +271,29 @@ impl Teller {
             Some(action) => action == Action::Start,
             None => matches!(instance.state, State::Running | State::Pending),
         };
-        if let Some(end) = held {
-            lines.push(format!("{}  the hold ends", time(end, &evidence.zone)));
-        }
+        let what = |turn, on| match (turn, on) {
+            (true, true) => "already running",
+            (true, false) => "starts it",
+            (false, true) => "stops it",
+            (false, false) => "already stopped",
+        };
         // What is opted out or owned by others has no next turn.
-        if row.reason().is_none_or(|reason| reason > Reason::InvalidHold) {
+        let follows = row.reason().is_none_or(|reason| reason > Reason::InvalidHold);
+        if let Some(end) = held {
+            // Its end is an edge to what the schedule says then.
+            let schedule = evidence.schedule.as_ref().filter(|_| follows);
+            let edge = schedule.and_then(|schedule| schedule.latest_edge(&evidence.zone, end, Some(end)));
+            let (turn, then) = match edge {
+                Some(edge) => (rows::turn(edge.on), format!(": {}", what(edge.on, on))),
+                None => ("", String::new()),
+            };
+            on = edge.map_or(on, |edge| edge.on);
+            lines.push(format!("{}  {turn:<3}  the hold ends{then}", time(end, &evidence.zone)));
+        }
+        if follows {
             for edge in evidence.edges_after(from).take(AHEAD) {
-                let what = match (edge.on, on) {
-                    (true, true) => "already running",
-                    (true, false) => "starts it",
-                    (false, true) => "stops it",
-                    (false, false) => "already stopped",
-                };
+                let (turn, what) = (rows::turn(edge.on), what(edge.on, on));
                 on = edge.on;
-                let turn = rows::turn(edge.on);
                 lines.push(format!("{}  {turn:<3}  {what}", time(edge.at, &evidence.zone)));
             }
         }

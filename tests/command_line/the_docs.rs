@@ -77,12 +77,19 @@ fn the_pictures_are_what_is_printed() {
     let program = program.columns(80).with("CLICOLOR_FORCE", "1");
     for (name, line) in [
         ("plan", "$ stopinator plan -p dev --at 18:05"),
-        ("week", "$ stopinator week -p dev -p staging -r all"),
+        ("week", "$ stopinator week -p dev -p staging"),
         ("check", "$ stopinator check 'weekday 8-18h EST'"),
-        ("explain", "$ stopinator explain -p staging -r ap-northeast-2 서울-데모"),
+        // Wide letters would shift the rest of their row.
+        ("explain", "$ stopinator explain -p dev build-server"),
     ] {
         let text = format!("{line}\n\n{}\n", printed(&program, line));
-        let picture = anstyle_svg::Term::new().min_width_px(720).render_svg(&text);
+        let term = anstyle_svg::Term::new().palette(anstyle_svg::WIN10_CONSOLE);
+        let picture = term.fg_color(rgb(0xd8_dee6)).bg_color(rgb(0x12_161c)).render_svg(&text);
         hold(&docs().join("pictures").join(format!("{name}.svg")), &picture);
     }
+}
+
+fn rgb(color: u32) -> clap::builder::styling::Color {
+    let [_, red, green, blue] = color.to_be_bytes();
+    clap::builder::styling::RgbColor(red, green, blue).into()
 }
