@@ -143,10 +143,17 @@ impl Profiles {
     /// What of a profile only the AWS CLI does: the SDK runs no program without another runtime, and asks nobody for a
     /// code (awslabs/aws-sdk-rust#527).
     fn wants_aws_cli(&self, profile: &Profile) -> Option<&'static str> {
-        let wants =
-            [("credential_process", "credential_process"), ("mfa_serial", "MFA"), ("login_session", "aws login")];
-        self.sources(Some(profile))
-            .find_map(|source| wants.into_iter().find(|(key, _)| source.get(key).is_some()).map(|(_, wants)| wants))
+        self.sources(Some(profile)).find_map(|source| {
+            let has = |key| source.get(key).is_some();
+            // Where no role is assumed nobody asks for a code.
+            if has("mfa_serial") && has("role_arn") {
+                Some("MFA")
+            } else if has("credential_process") {
+                Some("credential_process")
+            } else {
+                has("login_session").then_some("aws login")
+            }
+        })
     }
 }
 

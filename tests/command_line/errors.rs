@@ -53,8 +53,10 @@ fn no_credentials() {
 
 const NEEDS_CLI: &str = "\
 [profile base]
+region = ap-northeast-2
 aws_access_key_id = key
 aws_secret_access_key = secret
+mfa_serial = arn:aws:iam::111122223333:mfa/me
 [profile ops]
 region = ap-northeast-2
 role_arn = arn:aws:iam::111122223333:role/ops
@@ -81,6 +83,8 @@ fn what_only_the_aws_cli_does() {
         );
         assert_eq!(said(&program, &["plan", "-p", profile]), (3, expected));
     }
+    let seen = program.run(&["plan", "-p", "base"]);
+    assert_eq!(seen.code, 0, "no role, no code: {}", seen.err);
     let keys = r#"{"Version": 1, "AccessKeyId": "exported", "SecretAccessKey": "s", "SessionToken": "t", "Expiration": "2100-01-01T00:00:00+00:00"}"#;
     let script = format!("#!/bin/sh\necho \"$@\" > {}/asked\necho '{keys}'\n", program.home.display());
     let program = program.file("bin/aws", &script);
