@@ -217,6 +217,8 @@ mod tests {
     fn a_hold_that_is_over_or_not_there_yet_is_not_shown() {
         let over = Some((HoldMode::Off, "2026-11-23T17:00:00Z", true));
         assert_eq!(read("Mon 08:00-18:00", over, NOW, WEEK), read("Mon 08:00-18:00", None, NOW, WEEK));
+        let ends_now = Some((HoldMode::Off, NOW, true));
+        assert_eq!(read("Mon 08:00-18:00", ends_now, NOW, WEEK), read("Mon 08:00-18:00", None, NOW, WEEK));
         let before = ["2026-11-16T00:00:00Z", WEEK[0]];
         let now = Some((HoldMode::Off, "2026-11-24T00:00:00Z", true));
         let last_week = read("Mon 08:00-18:00", now, NOW, before);

@@ -520,7 +520,11 @@ def test_no_statement_allows_an_action_that_is_not_judged(name):
 
 
 def test_every_call_of_the_code_is_judged():
-    code = "".join(path.read_text() for path in (ROOT / "src" / "aws").glob("*.rs"))
+    folder = ROOT / "src" / "aws"
+    # What only the command line has is done with the rights of whoever runs it.
+    others = set(re.findall(r'#\[cfg\(feature = "cli"\)\]\npub mod (\w+);', (folder / "mod.rs").read_text()))
+    assert others == {"hold", "profiles"}
+    code = "".join(path.read_text() for path in folder.glob("*.rs") if path.stem not in others)
     calls = re.findall(r"\.((?:describe|stop|start|reboot|terminate|modify|create|delete|run|get)_\w+)\(\)", code)
     called = {"ec2:" + "".join(word.title() for word in call.split("_")) for call in calls}
     assert called == {LOOK, TYPES, STOP, START}

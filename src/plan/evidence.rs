@@ -46,3 +46,46 @@ impl Evidence {
         self.hold.as_ref().filter(|(_, end)| instant < *end).map(|(hold, end)| (hold, *end))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, instance};
+
+    fn evidence(tag: &str, hold: Option<&str>, instant: &str) -> Evidence {
+        let instance = Instance { tag: Some(tag.into()), hold: hold.map(Into::into), ..instance() };
+        Evidence::of(&instance, &TimeZone::UTC, at(instant))
+    }
+
+    #[test]
+    fn what_the_tags_say_at_an_instant() {
+        let hours = "weekdays 08:00-18:00";
+        let told = evidence(hours, None, "2026-11-23T17:00:00Z");
+        assert_eq!(told.latest.map(|edge| (edge.at, edge.on)), Some((at("2026-11-23T08:00:00Z"), true)));
+        let next: Vec<Timestamp> = told.edges_after(at("2026-11-23T17:00:00Z")).take(2).map(|edge| edge.at).collect();
+        assert_eq!(next, [at("2026-11-23T18:00:00Z"), at("2026-11-24T08:00:00Z")]);
+        for (tag, zone) in [("true", "UTC"), ("weekday 08:00", "UTC"), ("08:00-18:00 Asia/Seoul", "Asia/Seoul")] {
+            let told = evidence(tag, None, "2026-11-23T17:00:00Z");
+            assert_eq!(told.zone.iana_name(), Some(zone), "{tag}");
+            assert_eq!(told.schedule.is_some(), zone != "UTC", "{tag}");
+        }
+    }
+
+    #[test]
+    fn a_hold_is_in_force_up_to_its_end() {
+        let hold = Some("until 2026-11-23 17:00");
+        for (instant, is_in_force) in
+            [("2026-11-23T16:59:59Z", true), ("2026-11-23T17:00:00Z", false), ("2026-11-23T17:00:01Z", false)]
+        {
+            let told = evidence("weekdays 08:00-18:00", hold, instant);
+            assert_eq!(told.held_at(at(instant)).is_some(), is_in_force, "{instant}");
+            // Once it is over, its end is an edge.
+            let latest = if is_in_force { "2026-11-23T08:00:00Z" } else { "2026-11-23T17:00:00Z" };
+            assert_eq!(told.latest.map(|edge| edge.at), Some(at(latest)), "{instant}");
+        }
+        // In the zone of the schedule, where it names none.
+        let seoul = evidence("08:00-18:00 Asia/Seoul", hold, "2026-11-23T00:00:00Z");
+        assert_eq!(seoul.hold.map(|(_, end)| end), Some(at("2026-11-23T08:00:00Z")));
+        assert_eq!(evidence("true", Some("until then"), "2026-11-23T00:00:00Z").hold, None);
+    }
+}
