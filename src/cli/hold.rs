@@ -75,15 +75,16 @@ pub(crate) async fn hold(hold: &Hold, now: Timestamp, screen: Screen) -> Result<
         }
     }
     out.push_str(&table(screen, &rows, 0));
-    if hold.print {
-        let commands = commands(&changes, value.as_deref(), !hold.ask.profile.is_empty());
-        screen.print(&commands);
-        return Ok(Exit::Done);
+    if !hold.print || changes.is_empty() {
+        screen.print(&out);
     }
-    screen.print(&out);
     if changes.is_empty() {
         screen.tell("There is nothing to change.");
         return Ok(Exit::Wrong);
+    }
+    if hold.print {
+        screen.print(&commands(&changes, value.as_deref(), !hold.ask.profile.is_empty()));
+        return Ok(Exit::Done);
     }
     let count = changes.len();
     let instances = if count == 1 { "instance" } else { "instances" };
@@ -257,7 +258,8 @@ async fn carry_out(looked: &[Looked<'_>], changes: &[Change<'_>], value: Option<
             let ids: Vec<InstanceId> = here.map(|change| change.id).collect();
             let key = key(looked.account);
             // In doubt, other letters hold too, so they have to go as well.
-            let others = value.is_none().then(|| key.replace(Held::KEY_SUFFIX, &Held::KEY_SUFFIX.to_lowercase()));
+            let suffix = Held::KEY_SUFFIX.to_lowercase();
+            let others = value.is_none().then(|| format!("{}{suffix}", looked.account.settings.tag_key));
             for key in [key].into_iter().chain(others).filter(|_| !ids.is_empty()) {
                 aws::hold::tag(ec2, &ids, &key, value)
                     .await

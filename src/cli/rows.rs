@@ -257,7 +257,7 @@ pub(crate) fn written<const N: usize>(
 
 fn harmless(text: String) -> String {
     // A number of ours is none of theirs.
-    let is_number = || text.parse::<f64>().is_ok();
+    let is_number = || text.parse::<f64>().is_ok() && text.ends_with(|c: char| c.is_ascii_digit());
     let begins = text.trim_start_matches([' ', '\u{a0}', '\u{feff}']).chars().next();
     match begins {
         Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}' | '|')
