@@ -54,7 +54,7 @@ def at_a_terminal(endpoint, answer, *arguments):
 def test_nothing_is_stopped_without_a_yes(ec2, answer, state):  # noqa: F811
     id = ec2.launch(tag="true", name="web-1")
     code, shown = at_a_terminal(ec2.endpoint, answer, "run", "--action", "stop")
-    assert "Stop 1 instance in account 123456789012? [y/N]" in shown, shown
+    assert "Stop 1 instance in account 123456789012, ap-northeast-2? [y/N]" in shown, shown
     assert (code, ec2.states()[id]) == (0, state), shown
     assert ("1 confirmed." if state == "stopped" else "Nothing was changed.") in shown
 
@@ -62,7 +62,7 @@ def test_nothing_is_stopped_without_a_yes(ec2, answer, state):  # noqa: F811
 def test_a_hold_is_set_after_a_yes(ec2):  # noqa: F811
     id = ec2.launch(tag="00:00-24:00", name="web-1")
     code, shown = at_a_terminal(ec2.endpoint, "y", "hold", "web-*", "--off", "--for", "3h")
-    assert "Set it on 1 instance in account 123456789012? [y/N]" in shown, shown
+    assert "Set it on 1 instance in account 123456789012, ap-northeast-2? [y/N]" in shown, shown
     [tag] = [
         tag for tag in ec2.client.describe_tags(Filters=[{"Name": "resource-id", "Values": [id]}])["Tags"]
         if tag["Key"] == "Stopinator-Hold"

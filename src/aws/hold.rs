@@ -10,20 +10,21 @@ use crate::resource::InstanceId;
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateTags.html>
 const IDS_A_CALL: usize = 500;
 
-/// Sets a tag, or takes it away where there is no value. Those before a call that fails keep what was done.
+/// Sets tags, or takes them away where there is no value. Those before a call that fails keep what was done.
 ///
 /// # Errors
 ///
 /// The first call that EC2 refuses; it refuses one as a whole.
-pub async fn tag(ec2: &Ec2, ids: &[InstanceId], key: &str, value: Option<&str>) -> Result<(), CallError> {
+pub async fn tag(ec2: &Ec2, ids: &[InstanceId], keys: &[String], value: Option<&str>) -> Result<(), CallError> {
+    let tag = |key: &String| Tag::builder().key(key).set_value(value.map(str::to_owned)).build();
     for some in ids.chunks(IDS_A_CALL) {
         let ids = Some(some.iter().map(ToString::to_string).collect());
-        let tag = Tag::builder().key(key).set_value(value.map(str::to_owned)).build();
+        let tags = Some(keys.iter().map(tag).collect());
         if value.is_some() {
-            let call = ec2.client.create_tags().set_resources(ids).tags(tag).send();
+            let call = ec2.client.create_tags().set_resources(ids).set_tags(tags).send();
             call.await.map_err(|error| CallError::new("CreateTags", error))?;
         } else {
-            let call = ec2.client.delete_tags().set_resources(ids).tags(tag).send();
+            let call = ec2.client.delete_tags().set_resources(ids).set_tags(tags).send();
             call.await.map_err(|error| CallError::new("DeleteTags", error))?;
         }
     }

@@ -103,7 +103,13 @@ impl Profiles {
         let effective = match profile {
             Some(name) => Some(self.0.get_profile(name).ok_or_else(|| SignInError::NoProfile(name.to_owned()))?),
             None if from_environment => None,
-            None => self.0.get_profile(selected),
+            None => {
+                let named = Env::real().get("AWS_PROFILE").ok().filter(|name| self.0.get_profile(name).is_none());
+                if let Some(name) = named {
+                    return Err(SignInError::NoProfile(name));
+                }
+                self.0.get_profile(selected)
+            }
         };
         if let Some(name) = profile {
             loader = loader.profile_name(name);
@@ -125,7 +131,11 @@ impl Profiles {
             let is_sso = |profile: &&Profile| profile.get("sso_session").or(profile.get("sso_start_url")).is_some();
             // Whoever may not have the role has signed in well enough.
             return Err(match self.sources(effective).find(|source| is_sso(&&**source)) {
-                Some(sso) if !said.contains("Forbidden") => SignInError::Sso(sso.name().to_owned()),
+                Some(sso)
+                    if !["Forbidden", "AccessDenied", "dispatch failure"].iter().any(|other| said.contains(other)) =>
+                {
+                    SignInError::Sso(sso.name().to_owned())
+                }
                 _ if matches!(error, CredentialsError::CredentialsNotLoaded(_)) => SignInError::None,
                 _ => SignInError::Other(said.split_whitespace().collect::<Vec<_>>().join(" ")),
             });

@@ -155,7 +155,7 @@ hand. Without --for, --until or --clear, nothing is changed.";
         /// A profile of ~/.aws/config; may be given again, and `*` stands for any letters. Each is an account
         #[arg(short, long, value_name = "NAME", help_heading = "Where")]
         pub(crate) profile: Vec<String>,
-        /// A region; may be given again, or with commas, or `all`. Without it, those of --settings, or the profile's
+        /// A region; may be given again, or with commas, or `all`. Without it, those of --settings, or `AWS_REGION`, or the profile's
         #[arg(short, long, value_name = "NAME", value_delimiter = ',', help_heading = "Where")]
         pub(crate) region: Vec<String>,
         /// The deployment's variables, as JSON or as NAME=value lines; `-` is standard input

@@ -1,7 +1,9 @@
 //! A question before anything is changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, IsTerminal, Write};
+
+use stopinator::place::Region;
 
 use crate::accounts::Account;
 use crate::failure::Failure;
@@ -37,4 +39,13 @@ pub(crate) fn in_accounts<'a>(of: impl IntoIterator<Item = (&'a Account, usize)>
     }
     let each = counts.into_iter().map(|(name, count)| format!("{name}: {count}"));
     format!("accounts {}", each.collect::<Vec<_>>().join(", "))
+}
+
+/// The regions, or how many they are.
+pub(crate) fn in_regions<'a>(of: impl IntoIterator<Item = &'a Region>) -> String {
+    let regions: BTreeSet<&str> = of.into_iter().map(Region::as_str).collect();
+    if regions.len() > 3 {
+        return format!("{} regions", regions.len());
+    }
+    regions.into_iter().collect::<Vec<_>>().join(", ")
 }

@@ -12,7 +12,7 @@ use stopinator::zone;
 
 use crate::args::{Check, Format};
 use crate::failure::{Exit, Failure};
-use crate::screen::{BOLD, HINT, START, STOP, Screen, WRONG, styled};
+use crate::screen::{BOLD, HINT, START, STOP, Screen, WRONG, json_text, styled};
 use crate::when::{self, name_of, on_clocks, rough};
 
 /// A value, as it was read.
@@ -86,7 +86,11 @@ pub(crate) fn check(check: &Check, now: Timestamp, screen: Screen) -> Result<Exi
             }
         }
     }
-    screen.print(&out);
+    if check.format == Format::Text {
+        screen.print(&out);
+    } else {
+        screen.write(&out);
+    }
     Ok(if wrong > 0 { Exit::Wrong } else { Exit::Done })
 }
 
@@ -159,7 +163,7 @@ impl Checker {
                 self.edges(schedule, &mut out);
                 if let Some((on, week)) = usual(schedule) {
                     out.push('\n');
-                    let percent = 100 - on.as_mins() * 100 / week.as_mins();
+                    let percent = 100 - (on.as_mins() * 100 + week.as_mins() / 2) / week.as_mins();
                     let _ = writeln!(
                         out,
                         "  {} of {} hours a week on: {percent}% less than always on",
@@ -227,7 +231,7 @@ impl Checker {
         let end = column + value[error.at()].chars().count();
         format!(
             "::error line={line},col={column},endColumn={end},title=Stopinator::{}\n",
-            escaped(&format!("{value}: {error}{mended}"))
+            escaped(&self.screen.text(&format!("{value}: {error}{mended}")))
         )
     }
 
@@ -322,8 +326,7 @@ impl Checker {
             said
         });
         let document = Document { version: 1, values: values.collect() };
-        let text = serde_json::to_string_pretty(&document).map_err(|error| Failure::wrong(error.to_string()))?;
-        Ok(text + "\n")
+        json_text(&document)
     }
 }
 

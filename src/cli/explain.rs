@@ -9,13 +9,13 @@ use stopinator::plan::{Decision, Evidence};
 use stopinator::reason::{Reason, Why};
 use stopinator::report::Row;
 use stopinator::resource::{Instance, LastStop, State};
-use stopinator::schedule::{Edge, HoldMode, MOMENT};
-use stopinator::settings::Settings;
+use stopinator::schedule::{Edge, HoldMode, MOMENT, Tag};
+use stopinator::settings::{Scope, Settings};
 
-use crate::accounts::Accounts;
+use crate::accounts::{Account, Accounts};
 use crate::args::Explain;
 use crate::failure::{Exit, Failure};
-use crate::look::{Looked, Question, Waiting, instant, look, requests, tell_what_is_missing};
+use crate::look::{Looked, Question, Waiting, instant, look, requests, tell_what_is_missing, ticked};
 use crate::rows;
 use crate::rules::{Rules, by_settings};
 use crate::screen::{BOLD, HINT, START, STOP, Screen, quoted, styled};
@@ -37,9 +37,10 @@ pub(crate) async fn explain(explain: &Explain, now: Timestamp, screen: Screen) -
         instant,
         dry_run: true,
         instances: vec![explain.instance.clone()],
+        needs_all: true,
     };
     let mut requests = requests(&accounts, &question, &waiting).await?;
-    let mut looked = look(&accounts, &requests, &waiting, &|| ()).await?;
+    let mut looked = look(&accounts, &requests, &waiting, screen, &|| ()).await?;
     let found: Vec<(&Looked<'_>, &Row, &(Instance, Evidence))> = found(&looked);
     let account = match &*found {
         [] => {
@@ -58,19 +59,26 @@ pub(crate) async fn explain(explain: &Explain, now: Timestamp, screen: Screen) -
             )));
         }
     };
-    // A plain tag is decided by the two rules, so those are asked as well.
-    let is_plain = account
-        .1
-        .as_deref()
-        .is_some_and(|tag| stopinator::schedule::Tag::parse(tag) == stopinator::schedule::Tag::Plain);
-    let mut out = Teller { screen, now: instant, reader: TimeZone::system(), profile: !explain.ask.profile.is_empty() }
-        .whole(&accounts, found[0]);
+    // What has no schedule is decided by the two rules, so those are asked as well.
+    let scope = found[0].0.account.settings.scope;
+    let is_plain = match account.1.as_deref() {
+        Some(tag) => Tag::parse(tag) == Tag::Plain,
+        None => scope == Scope::All,
+    };
+    let mut out = Teller {
+        screen,
+        now: instant,
+        reader: TimeZone::system(),
+        profile: !explain.ask.profile.is_empty(),
+        key: explain.ask.tag_key.clone(),
+    }
+    .whole(&accounts, found[0]);
     if is_plain {
         for action in [RequestedAction::Stop, RequestedAction::Start] {
             for request in requests.iter_mut().flatten() {
                 request.action = action;
             }
-            looked = look(&accounts, &requests, &waiting, &|| ()).await?;
+            looked = look(&accounts, &requests, &waiting, screen, &|| ()).await?;
             if let Some((_, row, _)) = self::found(&looked).first() {
                 let what = row.reason().map_or("it is due", Reason::sentence);
                 let rule = format!("{action} rule");
@@ -98,6 +106,8 @@ struct Teller {
     reader: TimeZone,
     /// Whether profiles are named, as commands then have to do too.
     profile: bool,
+    /// The tag's key, where it was given.
+    key: Option<String>,
 }
 
 impl Teller {
@@ -145,10 +155,10 @@ impl Teller {
             self.line(&mut out, "latest edge", &Self::latest(evidence));
         }
         self.line(&mut out, "EC2 says", &self.ec2(instance, zone));
-        if let Some(so) = self.so(row, instance, evidence) {
+        if let Some(so) = self.so(&looked.account.settings, row, instance, evidence) {
             self.line(&mut out, "so", &so);
         }
-        self.next(&mut out, row, instance, evidence);
+        self.next(&mut out, looked.account, row, instance, evidence);
         self.advice(&mut out, looked, row, evidence);
         out
     }
@@ -215,7 +225,8 @@ impl Teller {
     }
 
     /// What follows from the above, where the sentence of the reason does not say it all.
-    fn so(&self, row: &Row, instance: &Instance, evidence: &Evidence) -> Option<String> {
+    fn so(&self, settings: &Settings, row: &Row, instance: &Instance, evidence: &Evidence) -> Option<String> {
+        let limit = settings.hand_start_limit;
         let after = |at: Timestamp, edge: Edge| match at.duration_since(edge.from) {
             soon if soon.as_mins() == 0 => "just".to_owned(),
             long => rough(long),
@@ -223,7 +234,9 @@ impl Teller {
         let latest = evidence.latest;
         match &row.entry.decision {
             Decision::Keep(Why::StartedByHand(hand)) => {
-                Some(format!("started {} after the edge: left alone until the next one", after(hand.0, latest?)))
+                let limit = limit.filter(|_| latest.is_some_and(|edge| !edge.moment));
+                let limit = limit.map_or(String::new(), |limit| format!(", or for {} h", limit.as_hours()));
+                Some(format!("started {} after the edge: left alone until the next one{limit}", after(hand.0, latest?)))
             }
             Decision::Keep(Why::StoppedByHand(hand)) => {
                 Some(format!("stopped {} after the edge: left alone until the next one", after(hand.0, latest?)))
@@ -244,6 +257,12 @@ impl Teller {
                 }
                 let edge = latest.filter(|edge| edge.at > Timestamp::MIN)?;
                 let since = match (action, instance.launch.started_at, &instance.last_stop) {
+                    (Action::Stop, Some(_), _) if instance.started_by_aws => "started by AWS".to_owned(),
+                    (Action::Stop, Some(at), _)
+                        if at >= edge.from && limit.is_some_and(|limit| self.now.duration_since(at) >= limit) =>
+                    {
+                        "started by hand, and over the limit for that".to_owned()
+                    }
                     (Action::Stop, Some(at), _) if at < edge.from => {
                         format!("started {} before the edge", rough(edge.from.duration_since(at)))
                     }
@@ -263,7 +282,7 @@ impl Teller {
         }
     }
 
-    fn next(&self, out: &mut String, row: &Row, instance: &Instance, evidence: &Evidence) {
+    fn next(&self, out: &mut String, account: &Account, row: &Row, instance: &Instance, evidence: &Evidence) {
         let held = evidence.held_at(self.now).map(|(_, end)| end);
         let from = held.unwrap_or(self.now);
         let mut lines: Vec<String> = Vec::new();
@@ -281,13 +300,12 @@ impl Teller {
         let follows = row.reason().is_none_or(|reason| reason > Reason::InvalidHold);
         if let Some(end) = held {
             // Its end is an edge to what the schedule says then.
-            let schedule = evidence.schedule.as_ref().filter(|_| follows);
-            let edge = schedule.and_then(|schedule| schedule.latest_edge(&evidence.zone, end, Some(end)));
-            let (turn, then) = match edge {
-                Some(edge) => (rows::turn(edge.on), format!(": {}", what(edge.on, on))),
+            let action = Some(end).filter(|_| follows).and_then(|end| ticked(account, instance, end));
+            let (turn, then) = match action.map(|action| action == Action::Start) {
+                Some(turn) => (rows::turn(turn), format!(": {}", what(turn, !turn))),
                 None => ("", String::new()),
             };
-            on = edge.map_or(on, |edge| edge.on);
+            on = action.map_or(on, |action| action == Action::Start);
             lines.push(format!("{}  {turn:<3}  the hold ends{then}", time(end, &evidence.zone)));
         }
         if follows {
@@ -313,6 +331,7 @@ impl Teller {
         } else {
             (format!(" -r {region}"), String::new())
         };
+        let by = self.key.as_ref().map_or(by.clone(), |key| format!("{by} --tag-key {}", quoted(key)));
         let aws = |verb: &str| format!("aws ec2 {verb}-instances{long} --region {region} --instance-ids {id}");
         let hold = |mode: &str| format!("stopinator hold{by} {id}{mode} --for 3h");
         let lines: &[(&str, String)] = match (row.planned(), row.reason()) {

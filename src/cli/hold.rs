@@ -7,22 +7,22 @@ use jiff::{Timestamp, ToSpan};
 use stopinator::action::{Action, RequestedAction};
 use stopinator::aws;
 use stopinator::place::Region;
-use stopinator::plan::{Decision, Evidence, plan};
+use stopinator::plan::Evidence;
 use stopinator::reason::Reason;
-use stopinator::request::Request;
 use stopinator::resource::{Instance, InstanceId, State};
 use stopinator::schedule::Hold as Held;
-use stopinator::week::{InForce, Stretch, Turn, hours};
+use stopinator::settings::Scope;
+use stopinator::week::Turn;
 
 use crate::accounts::{Account, Accounts};
 use crate::args::Hold;
-use crate::ask::{agrees, in_accounts};
+use crate::ask::{agrees, in_accounts, in_regions};
 use crate::failure::{Exit, Failure};
-use crate::look::{Looked, Question, Waiting, look, requests, tell_what_is_missing};
+use crate::look::{Looked, Question, Waiting, look, requests, tell_what_is_missing, ticked};
 use crate::rules::Rules;
 use crate::screen::{BOLD, Screen, quoted, styled};
 use crate::table::{Cell, table};
-use crate::when::{self, name_of, short};
+use crate::when::{self, Watch, name_of, short};
 
 /// What is to be changed on one instance.
 struct Change<'a> {
@@ -31,18 +31,24 @@ struct Change<'a> {
     id: InstanceId,
 }
 
-pub(crate) async fn hold(hold: &Hold, now: Timestamp, screen: Screen) -> Result<Exit, Failure> {
+pub(crate) async fn hold(hold: &Hold, watch: Watch, screen: Screen) -> Result<Exit, Failure> {
     let zone = TimeZone::system();
+    let now = watch.now();
     let value = value(hold, now, &zone, screen)?;
     let waiting = Waiting::new(hold.ask.quiet, screen);
     let rules = Rules::read(&hold.ask)?;
     waiting.say("signing in");
     let accounts = Accounts::open(&hold.ask, &rules).await?;
     let instant = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    let question =
-        Question { action: RequestedAction::Schedule, instant, dry_run: true, instances: hold.instances.clone() };
+    let question = Question {
+        action: RequestedAction::Schedule,
+        instant,
+        dry_run: true,
+        instances: hold.instances.clone(),
+        needs_all: true,
+    };
     let requests = requests(&accounts, &question, &waiting).await?;
-    let looked = look(&accounts, &requests, &waiting, &|| ()).await?;
+    let looked = look(&accounts, &requests, &waiting, screen, &|| ()).await?;
     waiting.over();
     if tell_what_is_missing(screen, &accounts, &looked) {
         return Err(Failure::incomplete(
@@ -83,21 +89,31 @@ pub(crate) async fn hold(hold: &Hold, now: Timestamp, screen: Screen) -> Result<
         return Ok(Exit::Wrong);
     }
     if hold.print {
-        screen.print(&commands(&changes, value.as_deref(), !hold.ask.profile.is_empty()));
+        screen.write(&commands(&changes, value.as_deref(), !hold.ask.profile.is_empty()));
         return Ok(Exit::Done);
     }
     let count = changes.len();
     let instances = if count == 1 { "instance" } else { "instances" };
-    let places = in_accounts(changes.iter().map(|change| (change.account, 1)));
+    let accounts = in_accounts(changes.iter().map(|change| (change.account, 1)));
+    let places = format!("{accounts}, {}", in_regions(changes.iter().map(|change| &change.region)));
     let verb = if value.is_some() { "Set it on" } else { "Take it from" };
     if !agrees(screen, &format!("{verb} {count} {instances} in {places}?"), hold.yes)? {
         screen.tell("Nothing was changed.");
         return Ok(Exit::Done);
     }
-    carry_out(&looked, &changes, value.as_deref()).await?;
+    let is_over = |value: &str| Held::parse(value).is_ok_and(|hold| hold.end(&TimeZone::UTC) <= watch.now());
+    if value.as_deref().is_some_and(is_over) {
+        return Err(Failure::wrong("the hold would be over by now, so nothing was changed: run it again".to_owned()));
+    }
+    let failed = carry_out(&looked, &changes, value.as_deref()).await;
     let done = if value.is_some() { "Set on" } else { "Taken from" };
-    screen.print(&format!("{done} {count} {instances}.\n"));
-    Ok(Exit::Done)
+    let set = count - failed.iter().map(|(count, _)| count).sum::<usize>();
+    let of = if failed.is_empty() { String::new() } else { format!(" of {count}") };
+    screen.print(&format!("{done} {set}{of} {instances}.\n"));
+    for (count, why) in &failed {
+        screen.tell(&format!("{count} not changed: {}", screen.text(why)));
+    }
+    Ok(if failed.is_empty() { Exit::Done } else { Exit::Wrong })
 }
 
 fn key(account: &Account) -> String {
@@ -164,6 +180,12 @@ impl Teller<'_> {
                 };
             }
             // A hold that does not parse can be replaced.
+            Some(Reason::NotSelected) if self.looked.account.settings.scope == Scope::All => {
+                return match value {
+                    Some(_) => (true, "the stop rule heeds it".to_owned()),
+                    None => (self.instance.hold.is_some(), "follows the stop rule".to_owned()),
+                };
+            }
             Some(reason) if reason < Reason::InvalidHold => {
                 return (false, format!("{}: a hold changes nothing", reason.as_str()));
             }
@@ -208,39 +230,20 @@ impl Teller<'_> {
 
     /// What happens to an instance next: whether that is now, and when it turns.
     fn told(&self, instance: &Instance, evidence: &Evidence) -> Option<(bool, Option<Turn>)> {
-        let settings = &self.looked.account.settings;
-        let request = Request {
-            action: RequestedAction::Schedule,
-            time: self.now,
-            instant: self.now,
-            dry_run: true,
-            instance_ids: None,
-            regions: settings.regions.clone(),
-        };
-        let decided = plan(settings, &request, [instance.clone()], &settings.regions);
-        let decision = decided.entries.first().map(|entry| &entry.decision)?;
-        if let Decision::Act(action) = decision {
-            return Some((true, Some(Turn { at: self.now, on: *action == Action::Start })));
+        let account = self.looked.account;
+        let decided_at = |instant| ticked(account, instance, instant).map(|action| action == Action::Start);
+        if let Some(on) = decided_at(self.now) {
+            return Some((true, Some(Turn { at: self.now, on })));
         }
         let schedule = evidence.schedule.as_ref()?;
         let runs = matches!(instance.state, State::Running | State::Pending);
-        let hold = evidence.held_at(self.now).map(|(hold, until)| InForce { mode: hold.mode(), until, runs });
-        let until = hold.map(|hold| hold.until);
-        let week = Stretch { from: self.now, to: self.now.saturating_add((24 * 8).hours()).unwrap_or(Timestamp::MAX) };
-        let next = hours(schedule, &settings.time_zone, hold, self.now, week).next;
-        // The first turn that changes anything.
-        let after = |from: Timestamp| {
-            schedule
-                .edges_after(&settings.time_zone, from)
-                .take(64)
-                .find(|edge| edge.on != runs)
-                .map(|edge| Turn { at: edge.at, on: edge.on })
-        };
-        let turn = match (next, until) {
-            (Some(turn), _) if turn.on != runs => Some(turn),
-            (Some(turn), _) => after(turn.at),
-            (None, _) => None,
-        };
+        let held = evidence.held_at(self.now).map(|(_, until)| until);
+        // The end of a hold is a tick like any other; after it, the first edge that changes anything.
+        if let Some((until, on)) = held.and_then(|until| Some((until, decided_at(until)?))) {
+            return Some((false, Some(Turn { at: until, on })));
+        }
+        let edges = schedule.edges_after(&account.settings.time_zone, held.unwrap_or(self.now));
+        let turn = edges.take(64).find(|edge| edge.on != runs).map(|edge| Turn { at: edge.at, on: edge.on });
         Some((false, turn))
     }
 }
@@ -249,25 +252,41 @@ fn verb(on: bool, start: &'static str, stop: &'static str) -> &'static str {
     if on { start } else { stop }
 }
 
-/// Sets the tag, or takes it away, region by region.
-async fn carry_out(looked: &[Looked<'_>], changes: &[Change<'_>], value: Option<&str>) -> Result<(), Failure> {
+/// Sets the tag, or takes it away, region by region; where that fails, of how many and why. One that fails costs no other.
+async fn carry_out(looked: &[Looked<'_>], changes: &[Change<'_>], value: Option<&str>) -> Vec<(usize, String)> {
+    let mut failed = Vec::new();
     for looked in looked {
         for (region, ec2) in looked.run.ec2() {
             let here =
                 changes.iter().filter(|change| change.account.id == looked.account.id && change.region == *region);
             let ids: Vec<InstanceId> = here.map(|change| change.id).collect();
-            let key = key(looked.account);
-            // In doubt, other letters hold too, so they have to go as well.
-            let suffix = Held::KEY_SUFFIX.to_lowercase();
-            let others = value.is_none().then(|| format!("{}{suffix}", looked.account.settings.tag_key));
-            for key in [key].into_iter().chain(others).filter(|_| !ids.is_empty()) {
-                aws::hold::tag(ec2, &ids, &key, value)
-                    .await
-                    .map_err(|error| Failure::wrong(format!("{} {region}: {error}", looked.account.name)))?;
+            if ids.is_empty() {
+                continue;
+            }
+            if let Err(error) = aws::hold::tag(ec2, &ids, &keys(looked.account, value), value).await {
+                failed.push((ids.len(), format!("{} {region}: {error}", looked.account.name)));
             }
         }
     }
-    Ok(())
+    failed
+}
+
+/// The hold's key. In doubt, one in other letters holds too, so to take a hold away is to take away all of them.
+fn keys(account: &Account, value: Option<&str>) -> Vec<String> {
+    let mut keys = vec![key(account)];
+    if value.is_none() {
+        let letters = Held::KEY_SUFFIX.len();
+        keys.extend((0..1_u32 << letters).map(|capitals| {
+            let letter = |(place, letter): (usize, char)| {
+                if capitals & (1 << place) == 0 { letter.to_ascii_lowercase() } else { letter.to_ascii_uppercase() }
+            };
+            let suffix: String = Held::KEY_SUFFIX.chars().enumerate().map(letter).collect();
+            format!("{}{suffix}", account.settings.tag_key)
+        }));
+        keys.sort_unstable();
+        keys.dedup();
+    }
+    keys
 }
 
 /// What the AWS CLI would be told, a command for each region of each account.

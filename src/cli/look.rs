@@ -8,10 +8,10 @@ use futures_util::stream::{self, StreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use stopinator::action::RequestedAction;
+use stopinator::action::{Action, RequestedAction};
 use stopinator::aws::observe;
 use stopinator::meant::nearest;
-use stopinator::plan::Evidence;
+use stopinator::plan::{Decision, Evidence, plan};
 use stopinator::reason::Reason;
 use stopinator::report::{Report, Row};
 use stopinator::request::Request;
@@ -37,6 +37,8 @@ pub(crate) struct Question {
     pub(crate) dry_run: bool,
     /// Ids, names and patterns; none is all.
     pub(crate) instances: Vec<String>,
+    /// Whether a name must be looked for everywhere, or nothing is done.
+    pub(crate) needs_all: bool,
 }
 
 /// One account, looked at.
@@ -66,7 +68,7 @@ pub(crate) async fn requests(
         action: question.action,
         time: question.instant,
         instant: question.instant,
-        dry_run: question.dry_run,
+        dry_run: question.dry_run || account.settings.dry_run,
         instance_ids: None,
         regions: account.settings.regions.clone(),
     };
@@ -78,14 +80,25 @@ pub(crate) async fn requests(
         question.instances.iter().partition(|instance| InstanceId::try_from(instance.as_str()).is_ok());
     let ids: BTreeSet<InstanceId> = ids.into_iter().filter_map(|id| InstanceId::try_from(id.as_str()).ok()).collect();
     let names: Vec<String> = names.into_iter().cloned().collect();
-    let bearers = named(accounts, &requests, &names, waiting).await?;
+    let (bearers, unobserved) = named(accounts, &requests, &names, waiting).await;
     for name in &names {
         if !bearers.iter().flatten().any(|(_, found)| fits(name, found)) {
-            let all = named(accounts, &requests, &["*".to_owned()], waiting).await?;
+            let missing: Vec<String> = accounts.failed.iter().cloned().chain(unobserved).collect();
+            if !missing.is_empty() {
+                let text = format!("no instance is named {name} in what could be looked at");
+                return Err(Failure::incomplete([missing, vec![text]].concat().join("\n")));
+            }
+            let (all, _) = named(accounts, &requests, &["*".to_owned()], waiting).await;
             let all = all.iter().flatten().map(|(_, name)| name.as_str());
             let meant = nearest(name, all, 2).map_or(String::new(), |meant| format!("; did you mean {meant}?"));
             return Err(Failure::wrong(format!("no instance is named {name} in {}{meant}", accounts.places())));
         }
+    }
+    // A name could be anywhere, so for what changes something all must be seen; a report tells what it could not see,
+    // since the same regions are looked at again.
+    if question.needs_all && !unobserved.is_empty() {
+        let text = "not all that may be meant could be looked at, so nothing was done".to_owned();
+        return Err(Failure::incomplete([unobserved, vec![text]].concat().join("\n")));
     }
     for (request, bearers) in requests.iter_mut().zip(bearers) {
         request.instance_ids = Some(ids.iter().copied().chain(bearers.into_iter().map(|(id, _)| id)).collect());
@@ -95,14 +108,14 @@ pub(crate) async fn requests(
     Ok(requests.into_iter().map(|request| Some(request).filter(asks)).collect())
 }
 
-/// The instances of each account that bear one of the names.
+/// The instances of each account that bear one of the names, and where nobody could look.
 async fn named(
     accounts: &Accounts,
     requests: &[Request],
     names: &[String],
     waiting: &Waiting,
-) -> Result<Vec<Vec<(InstanceId, String)>>, Failure> {
-    let mut found = Vec::new();
+) -> (Vec<Vec<(InstanceId, String)>>, Vec<String>) {
+    let (mut found, mut unobserved) = (Vec::new(), Vec::new());
     for (account, request) in accounts.open.iter().zip(requests) {
         waiting.say(format!("looking for names in {}", account.name));
         let run = Run::begin(&account.settings, &account.clients, request, LONGEST);
@@ -111,16 +124,14 @@ async fn named(
             if names.is_empty() { Vec::new() } else { looks.buffered(ACCOUNTS_AT_ONCE).collect().await };
         let mut here = Vec::new();
         for (region, named) in looks {
-            // A name could be anywhere, so what cannot be looked at leaves it open which instance is meant.
-            here.extend(
-                named.map_err(|error| {
-                    Failure::incomplete(format!("{} {region}: not observed: {error}", account.name))
-                })?,
-            );
+            match named {
+                Ok(bearers) => here.extend(bearers),
+                Err(error) => unobserved.push(format!("{} {region}: not observed: {error}", account.name)),
+            }
         }
         found.push(here);
     }
-    Ok(found)
+    (found, unobserved)
 }
 
 /// Looks everywhere, and plans. `first` is called once the first page is there.
@@ -128,6 +139,7 @@ pub(crate) async fn look<'a>(
     accounts: &'a Accounts,
     requests: &'a [Option<Request>],
     waiting: &Waiting,
+    screen: Screen,
     first: &impl Fn(),
 ) -> Result<Vec<Looked<'a>>, Failure> {
     let zone = |account: &Account| account.settings.time_zone.clone();
@@ -157,8 +169,15 @@ pub(crate) async fn look<'a>(
         .collect()
         .await;
     forget_ids_of_others(&mut looked);
+    let missing = !accounts.failed.is_empty() || looked.iter().any(|looked| !looked.report.unobserved.is_empty());
     match unknown(&looked) {
         ids if ids.is_empty() => Ok(looked),
+        // It may live where nobody could look.
+        ids if missing => {
+            waiting.pause(|| screen.tell(&format!("{} could not be found in what was looked at", ids.join(", "))));
+            forget_unknown_ids(&mut looked);
+            Ok(looked)
+        }
         ids => {
             waiting.over();
             Err(Failure::wrong(format!("EC2 does not know {} in {}", ids.join(", "), accounts.places())))
@@ -183,18 +202,47 @@ fn unknown(looked: &[Looked<'_>]) -> Vec<String> {
 fn forget_ids_of_others(looked: &mut [Looked<'_>]) {
     let known: BTreeSet<InstanceId> =
         looked.iter().flat_map(|looked| &looked.instances).flatten().map(|(instance, _)| instance.id).collect();
-    for looked in looked.iter_mut().filter(|_| !known.is_empty()) {
+    retain(looked, |row, is_known| is_known || !known.contains(&row.entry.id));
+}
+
+fn forget_unknown_ids(looked: &mut [Looked<'_>]) {
+    retain(looked, |_, is_known| is_known);
+}
+
+/// Keeps the rows of which `keep` says so, by the row and whether EC2 knows its instance.
+fn retain(looked: &mut [Looked<'_>], keep: impl Fn(&Row, bool) -> bool) {
+    for looked in looked {
         let instances = std::mem::take(&mut looked.instances);
         let rows = std::mem::take(&mut looked.report.instances);
         let both = rows.into_iter().zip(instances);
         (looked.report.instances, looked.instances) =
-            both.filter(|(row, instance)| instance.is_some() || !known.contains(&row.entry.id)).unzip();
+            both.filter(|(row, instance)| keep(row, instance.is_some())).unzip();
     }
 }
 
-/// Why nothing was found, where nothing was: perhaps a key in other letters.
+/// What a tick at an instant does with an instance that is as it is now; nothing where it is kept.
+pub(crate) fn ticked(account: &Account, instance: &Instance, instant: Timestamp) -> Option<Action> {
+    let settings = &account.settings;
+    let request = Request {
+        action: RequestedAction::Schedule,
+        time: instant,
+        instant,
+        dry_run: true,
+        instance_ids: None,
+        regions: settings.regions.clone(),
+    };
+    match plan(settings, &request, [instance.clone()], &settings.regions).entries.first()?.decision {
+        Decision::Act(action) => Some(action),
+        Decision::Keep(_) => None,
+    }
+}
+
+/// Why nothing was found, where nothing was: perhaps a key in other letters. Nothing where not all could be looked at.
 pub(crate) async fn nothing_found(accounts: &Accounts, looked: &[Looked<'_>]) -> String {
     let Some(first) = accounts.open.first() else { return String::new() };
+    if looked.iter().any(|looked| !looked.report.unobserved.is_empty()) {
+        return "nothing was found in what could be looked at".to_owned();
+    }
     let key = &*first.settings.tag_key;
     let mut said = format!("no instance in {} carries the tag {key}", accounts.places());
     let capital = |text: &str| {
@@ -236,16 +284,20 @@ pub(crate) fn instant(at: Option<&str>, now: Timestamp, zone: &TimeZone, screen:
 
 /// Says what did not answer; whether anything did not.
 pub(crate) fn tell_what_is_missing(screen: Screen, accounts: &Accounts, looked: &[Looked<'_>]) -> bool {
-    for said in accounts.remarks.iter().chain(&accounts.failed) {
+    for said in accounts.remarks.iter().chain(&missing(accounts, looked)) {
         screen.tell(&screen.text(said));
     }
-    for looked in looked {
-        for unobserved in &looked.report.unobserved {
-            let why = screen.text(&unobserved.why);
-            screen.tell(&format!("{} {}: not observed: {why}", looked.account.name, unobserved.region));
-        }
-    }
-    !accounts.failed.is_empty() || looked.iter().any(|looked| !looked.report.unobserved.is_empty())
+    !missing(accounts, looked).is_empty()
+}
+
+/// A line for each account and region that did not answer.
+pub(crate) fn missing(accounts: &Accounts, looked: &[Looked<'_>]) -> Vec<String> {
+    let regions = looked.iter().flat_map(|looked| {
+        let name = &looked.account.name;
+        let unobserved = looked.report.unobserved.iter();
+        unobserved.map(move |unobserved| format!("{name} {}: not observed: {}", unobserved.region, unobserved.why))
+    });
+    accounts.failed.iter().cloned().chain(regions).collect()
 }
 
 /// A line on standard error for whoever waits at a terminal.

@@ -37,36 +37,33 @@ mod when;
 use std::process::ExitCode;
 
 use clap::Parser;
-use jiff::Timestamp;
 
 use crate::args::{Arguments, Command};
 use crate::failure::{Exit, Failure};
 use crate::screen::{Screen, WRONG, styled};
+use crate::when::Watch;
 
 fn main() -> ExitCode {
     let Arguments { command, look } = Arguments::parse();
     let screen = Screen::new(look.ascii, look.color);
-    let now = look.now.unwrap_or_else(Timestamp::now);
-    match obey(&command, now, screen) {
+    match obey(&command, Watch(look.now), screen) {
         Ok(exit) => exit.into(),
         Err(Failure { exit, text }) => {
-            screen.tell(&format!("{} {text}", styled(WRONG, "error:")));
+            screen.tell(&format!("{} {}", styled(WRONG, "error:"), screen.lines(&text)));
             exit.into()
         }
     }
 }
 
-fn obey(command: &Command, now: Timestamp, screen: Screen) -> Result<Exit, Failure> {
+fn obey(command: &Command, watch: Watch, screen: Screen) -> Result<Exit, Failure> {
     match command {
-        Command::Check(check) => check::check(check, now, screen),
+        Command::Check(check) => check::check(check, watch.now(), screen),
         #[cfg(feature = "cli")]
         Command::Completions { shell } => {
-            clap_complete::generate(
-                *shell,
-                &mut <Arguments as clap::CommandFactory>::command(),
-                "stopinator",
-                &mut std::io::stdout(),
-            );
+            let mut script = Vec::new();
+            let mut command = <Arguments as clap::CommandFactory>::command();
+            clap_complete::generate(*shell, &mut command, "stopinator", &mut script);
+            screen.write(&String::from_utf8_lossy(&script));
             Ok(Exit::Done)
         }
         #[cfg(feature = "cli")]
@@ -76,13 +73,13 @@ fn obey(command: &Command, now: Timestamp, screen: Screen) -> Result<Exit, Failu
             Ok(Exit::Done)
         }
         #[cfg(feature = "cli")]
-        command => ask_aws(command, now, screen),
+        command => ask_aws(command, watch, screen),
     }
 }
 
 /// The commands that ask AWS.
 #[cfg(feature = "cli")]
-fn ask_aws(command: &Command, now: Timestamp, screen: Screen) -> Result<Exit, Failure> {
+fn ask_aws(command: &Command, watch: Watch, screen: Screen) -> Result<Exit, Failure> {
     let ask = match command {
         Command::Plan(plan) => &plan.ask,
         Command::Week(week) => &week.ask,
@@ -99,11 +96,11 @@ fn ask_aws(command: &Command, now: Timestamp, screen: Screen) -> Result<Exit, Fa
     let runtime = runtime.map_err(|error| Failure::usage(error.to_string()))?;
     runtime.block_on(async {
         match command {
-            Command::Plan(plan) => plan::plan(plan, now, screen).await,
-            Command::Week(week) => week::week(week, now, screen).await,
-            Command::Explain(explain) => explain::explain(explain, now, screen).await,
-            Command::Hold(hold) => hold::hold(hold, now, screen).await,
-            Command::Run(run) => run::run(run, now, screen).await,
+            Command::Plan(plan) => plan::plan(plan, watch.now(), screen).await,
+            Command::Week(week) => week::week(week, watch.now(), screen).await,
+            Command::Explain(explain) => explain::explain(explain, watch.now(), screen).await,
+            Command::Hold(hold) => hold::hold(hold, watch, screen).await,
+            Command::Run(run) => run::run(run, watch, screen).await,
             Command::Check(_) | Command::Completions { .. } | Command::Man { .. } => Ok(Exit::Done),
         }
     })

@@ -15,7 +15,7 @@ use crate::lines::{Days, Line, Sums, clock, groups, in_hours};
 use crate::prices::Prices;
 use crate::rows;
 use crate::screen::Screen;
-use crate::when::{name_of, on_clocks};
+use crate::when::{name_of, on_clocks, short};
 
 /// What the page says.
 #[derive(Serialize)]
@@ -31,6 +31,7 @@ struct Page<'a> {
     days: Vec<String>,
     money: bool,
     rows: Vec<Row>,
+    missing: Vec<String>,
     without: Vec<Without>,
 }
 
@@ -91,6 +92,7 @@ pub(crate) fn page(
     days: &Days,
     prices: &Prices,
     by: By,
+    missing: &[String],
 ) -> Result<String, Failure> {
     let maker = Maker { days, prices };
     let with_hours: Vec<&Line> = lines.iter().filter(|line| line.hours.is_some()).collect();
@@ -123,6 +125,7 @@ pub(crate) fn page(
         days: days.titles().collect(),
         money: *prices != Prices::None,
         rows,
+        missing: missing.iter().map(|missing| text(missing)).collect(),
         without: without.map(without_hours).collect(),
     };
     let mut environment = Environment::new();
@@ -147,7 +150,10 @@ impl Maker<'_> {
         let sums = Sums::of(lines.iter().copied(), self.days);
         let first = lines.first();
         let is_one = by == By::Instance;
-        let hours = first.and_then(|line| line.hours.as_ref()).filter(|_| by != By::Account);
+        // What all have in common has no hold.
+        let free = lines.iter().find(|line| line.hours.as_ref().is_some_and(|hours| hours.held.is_none()));
+        let hours = if is_one { first } else { free.or(first) };
+        let hours = hours.and_then(|line| line.hours.as_ref()).filter(|_| by != By::Account);
         let place = match first.filter(|_| is_one) {
             Some(line) => place(line),
             None => String::new(),
@@ -157,7 +163,7 @@ impl Maker<'_> {
         let turns = lines.iter().filter_map(|line| line.hours.as_ref()?.next);
         let next = turns
             .min_by_key(|turn| turn.at)
-            .map(|turn| format!("{} {}", rows::turn(turn.on), clock(turn.at, self.days)));
+            .map(|turn| format!("{} {}", rows::turn(turn.on), short(turn.at, self.days.now, &self.days.zone)));
         let of = |value: &Option<String>| text(value.as_deref().unwrap_or_default());
         Row {
             name: name.to_owned(),
@@ -206,7 +212,7 @@ impl Maker<'_> {
         }
         let next = with_hours.iter().filter_map(|line| Some((line, line.hours.as_ref()?.next?)));
         if let Some((line, turn)) = next.min_by_key(|(_, turn)| turn.at) {
-            let what = format!("next: {} {}", rows::turn(turn.on), clock(turn.at, self.days));
+            let what = format!("next: {} {}", rows::turn(turn.on), short(turn.at, self.days.now, &self.days.zone));
             told.push(Sum { number: text(line.label()), what });
         }
         if sums.count == 0 {

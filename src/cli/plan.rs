@@ -32,7 +32,13 @@ pub(crate) async fn plan(plan: &Plan, now: Timestamp, screen: Screen) -> Result<
     let rules = Rules::read(&plan.ask)?;
     waiting.say("signing in");
     let accounts = Accounts::open(&plan.ask, &rules).await?;
-    let question = Question { action: plan.action.into(), instant, dry_run: true, instances: plan.instances.clone() };
+    let question = Question {
+        action: plan.action.into(),
+        instant,
+        dry_run: true,
+        instances: plan.instances.clone(),
+        needs_all: false,
+    };
     let requests = requests(&accounts, &question, &waiting).await?;
     let view = View {
         screen,
@@ -48,12 +54,12 @@ pub(crate) async fn plan(plan: &Plan, now: Timestamp, screen: Screen) -> Result<
             waiting.pause(|| screen.print(&view.header(&accounts)));
         }
     };
-    let looked = look(&accounts, &requests, &waiting, &header).await?;
+    let looked = look(&accounts, &requests, &waiting, screen, &header).await?;
     let found = looked.iter().any(|looked| !looked.report.instances.is_empty());
     let incomplete = waiting.pause(|| tell_what_is_missing(screen, &accounts, &looked));
     match plan.output {
-        Output::Json => screen.print(&rows::json(&accounts, &looked, &question)?),
-        Output::Csv => screen.print(&rows::csv(&looked, &question)?),
+        Output::Json => screen.write(&rows::json(&accounts, &looked, &question)?),
+        Output::Csv => screen.write(&rows::csv(&looked, &question)?),
         Output::Table if found => {
             header();
             let body = view.body(&accounts, &looked);
@@ -64,9 +70,7 @@ pub(crate) async fn plan(plan: &Plan, now: Timestamp, screen: Screen) -> Result<
             waiting.say("looking for other tags");
             let nothing = nothing_found(&accounts, &looked).await;
             waiting.over();
-            if !incomplete || looked.iter().any(|looked| looked.report.unobserved.len() < looked.run.ec2().len()) {
-                screen.tell(&nothing);
-            }
+            screen.tell(&nothing);
         }
     }
     waiting.over();
@@ -212,9 +216,11 @@ impl View<'_> {
         match row.planned() {
             Some(Action::Stop) => row.entry.until.as_ref().and_then(|until| until.off).map_or(String::new(), until),
             Some(Action::Start) => {
-                let held = instance.and_then(|(_, evidence)| evidence.held_at(self.instant));
-                let off = || instance?.1.edges_after(self.instant).take(16).find(|edge| !edge.on).map(|edge| edge.at);
-                held.map(|(_, end)| end).or_else(off).map_or(String::new(), until)
+                let held = instance.and_then(|(_, evidence)| evidence.held_at(self.instant)).map(|(_, end)| end);
+                let stays = |end| instance.is_some_and(|(_, evidence)| evidence.is_on_after_hold(end));
+                let from = held.filter(|end| stays(*end)).unwrap_or(self.instant);
+                let off = || instance?.1.edges_after(from).take(16).find(|edge| !edge.on).map(|edge| edge.at);
+                held.filter(|end| !stays(*end)).or_else(off).map_or(String::new(), until)
             }
             None => {
                 let reason = row.reason().map_or("", Reason::as_str);

@@ -14,6 +14,7 @@ use stopinator::settings::{Scope, Settings};
 use crate::accounts::Accounts;
 use crate::failure::Failure;
 use crate::look::{Looked, Question};
+use crate::screen::{Screen, json_text};
 use crate::when::name_of;
 
 /// The version of what is written here: it changes where a name or a meaning does.
@@ -143,12 +144,6 @@ pub(crate) fn instance_type(instance: &Instance) -> Option<&str> {
     instance.launch.pool.as_ref().map(|pool| &*pool.instance_type).filter(|kind| !kind.is_empty())
 }
 
-/// A document as text.
-pub(crate) fn text(document: &impl Serialize) -> Result<String, Failure> {
-    let text = serde_json::to_string_pretty(document).map_err(|error| Failure::wrong(error.to_string()))?;
-    Ok(text + "\n")
-}
-
 pub(crate) fn json(accounts: &Accounts, looked: &[Looked<'_>], question: &Question) -> Result<String, Failure> {
     let mut counts = Counts::default();
     for of_account in looked.iter().map(|looked| looked.report.counts()) {
@@ -164,7 +159,7 @@ pub(crate) fn json(accounts: &Accounts, looked: &[Looked<'_>], question: &Questi
             found: instance.map(|(instance, evidence)| found(row, instance, evidence, question.instant)),
         })
     });
-    text(&Document {
+    json_text(&Document {
         version: VERSION,
         action: question.action,
         time: question.instant,
@@ -249,20 +244,19 @@ pub(crate) fn written<const N: usize>(
     let failed = |error: String| Failure::wrong(format!("CSV: {error}"));
     writer.write_record(columns).map_err(|error| failed(error.to_string()))?;
     for row in rows {
-        writer.write_record(row.map(harmless)).map_err(|error| failed(error.to_string()))?;
+        writer.write_record(row.map(|text| harmless(&text))).map_err(|error| failed(error.to_string()))?;
     }
     let bytes = writer.into_inner().map_err(|error| failed(error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| failed(error.to_string()))
 }
 
-fn harmless(text: String) -> String {
+fn harmless(text: &str) -> String {
+    let text = Screen { width: None, ascii: false }.text(text);
     // A number of ours is none of theirs.
     let is_number = || text.parse::<f64>().is_ok() && text.ends_with(|c: char| c.is_ascii_digit());
     let begins = text.trim_start_matches([' ', '\u{a0}', '\u{feff}']).chars().next();
     match begins {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}' | '|')
-            if !is_number() =>
-        {
+        Some('=' | '+' | '-' | '@' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}' | '|') if !is_number() => {
             format!("'{text}")
         }
         _ => text,
@@ -281,13 +275,14 @@ mod tests {
             ("+1-1", "'+1-1"),
             ("-cmd|' /C calc'!A0", "'-cmd|' /C calc'!A0"),
             ("@SUM(A1)", "'@SUM(A1)"),
-            ("\t=1", "'\t=1"),
+            ("\t=1", "\\t=1"),
+            ("\u{1b}]0;x\u{7}", "\\x1b]0;x\\x07"),
             (" =1", "' =1"),
             ("＝1", "'＝1"),
             ("-1.5", "-1.5"),
             ("", ""),
         ] {
-            assert_eq!(harmless(text.to_owned()), written);
+            assert_eq!(harmless(text), written);
         }
     }
 }

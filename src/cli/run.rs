@@ -6,26 +6,27 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use stopinator::action::{Action, Outcome};
 use stopinator::report::Row;
 use stopinator::run::Progress;
 
 use crate::accounts::Accounts;
 use crate::args::Run;
-use crate::ask::{agrees, in_accounts};
+use crate::ask::{agrees, in_accounts, in_regions};
 use crate::failure::{Exit, Failure};
 use crate::look::{Looked, Question, Waiting, look, nothing_found, requests, tell_what_is_missing};
 use crate::plan::View;
 use crate::rules::Rules;
 use crate::screen::{BOLD, Screen, WRONG, styled};
 use crate::table::{Cell, table};
+use crate::when::Watch;
 
 /// A plan that is older than this is looked at anew: somebody may have started what it would stop.
-const STALE: Duration = Duration::from_mins(5);
+const STALE: SignedDuration = SignedDuration::from_mins(5);
 
-pub(crate) async fn run(run: &Run, now: Timestamp, screen: Screen) -> Result<Exit, Failure> {
+pub(crate) async fn run(run: &Run, watch: Watch, screen: Screen) -> Result<Exit, Failure> {
     let waiting = Waiting::new(run.ask.quiet, screen);
     let mut rules = Rules::read(&run.ask)?;
     if let Some(most) = run.max_actions {
@@ -36,11 +37,18 @@ pub(crate) async fn run(run: &Run, now: Timestamp, screen: Screen) -> Result<Exi
     }
     waiting.say("signing in");
     let accounts = Accounts::open(&run.ask, &rules).await?;
+    // Signing in may have taken a while.
+    let now = watch.now();
     let instant = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    let question = Question { action: run.action.into(), instant, dry_run: false, instances: run.instances.clone() };
+    let question = Question {
+        action: run.action.into(),
+        instant,
+        dry_run: false,
+        instances: run.instances.clone(),
+        needs_all: true,
+    };
     let requests = requests(&accounts, &question, &waiting).await?;
-    let looked_at = Instant::now();
-    let mut looked = look(&accounts, &requests, &waiting, &|| ()).await?;
+    let mut looked = look(&accounts, &requests, &waiting, screen, &|| ()).await?;
     let incomplete = waiting.pause(|| tell_what_is_missing(screen, &accounts, &looked));
     let exit = if incomplete { Exit::Incomplete } else { Exit::Done };
     if looked.iter().all(|looked| looked.report.instances.is_empty()) {
@@ -64,19 +72,27 @@ pub(crate) async fn run(run: &Run, now: Timestamp, screen: Screen) -> Result<Exi
         screen.print("There is nothing to do.\n");
         return Ok(exit);
     }
+    if looked.iter().any(|looked| looked.report.dry_run) {
+        screen.print("The settings ask for a dry run, so nothing is done.\n");
+        return Ok(exit);
+    }
     let most = accounts.open.first().and_then(|account| account.settings.max_actions);
     if let Some(most) = most.filter(|most| stops + starts > most.get()) {
-        return Err(Failure::wrong(format!(
+        let text = format!(
             "the plan has {} actions and the most is {most}, so none was taken: give --max-actions if this is meant",
             stops + starts
-        )));
+        );
+        return Err(if incomplete { Failure::incomplete(text) } else { Failure::wrong(text) });
     }
-    let places = in_accounts(looked.iter().map(|looked| (looked.account, looked.report.counts().planned)));
+    let accounts = in_accounts(looked.iter().map(|looked| (looked.account, looked.report.counts().planned)));
+    let rows = looked.iter().flat_map(|looked| &looked.report.instances).filter(|row| row.planned().is_some());
+    let places = format!("{accounts}, {}", in_regions(rows.filter_map(|row| row.entry.region.as_ref())));
     if !agrees(screen, &format!("{} in {places}?", what(stops, starts)), run.yes)? {
         screen.print("Nothing was changed.\n");
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
-    if looked_at.elapsed() > STALE {
+    // By the clock on the wall, which goes on while a laptop sleeps.
+    if watch.now().duration_since(now) > STALE {
         return Err(Failure::wrong(
             "the plan is more than five minutes old, so nothing was done: run it again".to_owned(),
         ));

@@ -6,9 +6,12 @@ use std::io::{self, IsTerminal, Write};
 
 use anstream::ColorChoice;
 use clap::builder::styling::{AnsiColor, Style};
+use serde::Serialize;
 #[cfg(feature = "cli")]
 use unicode_width::UnicodeWidthChar;
 use unicode_width::UnicodeWidthStr;
+
+use crate::failure::Failure;
 
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const STOP: Style = AnsiColor::Yellow.on_default();
@@ -36,6 +39,11 @@ impl Screen {
         let terminal = || io::stdout().is_terminal().then(|| terminal_size::terminal_size().map(|(width, _)| width.0));
         let width = columns.or_else(|| terminal().map(|width| width.unwrap_or(80).into()));
         Self { width: width.map(|width| width.clamp(40, 1000)), ascii: ascii || locale_is_ascii() }
+    }
+
+    /// Lines of our own with texts of others in them, such as what went wrong.
+    pub(crate) fn lines(self, text: &str) -> String {
+        text.split('\n').map(|line| self.text(line)).collect::<Vec<_>>().join("\n")
     }
 
     /// A text of others, so that it can neither steer the terminal nor break a line or the order of its letters.
@@ -105,14 +113,31 @@ impl Screen {
         wrapped
     }
 
-    /// Writes to standard output. Whoever closes it early has seen enough.
+    /// Writes what machines read to standard output, letter by letter. Whoever closes it early has seen enough; anything
+    /// else that is in the way ends the program, before more is done than anybody can see.
+    pub(crate) fn write(self, text: &str) {
+        let mut out = io::stdout().lock();
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        self.check(written);
+    }
+
+    fn check(self, written: io::Result<()>) {
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                self.tell(&format!("error: standard output: {error}"));
+                std::process::exit(1);
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes to standard output, as [`Self::write`] does, in what the screen can show.
     pub(crate) fn print(self, text: &str) {
         let mut out = anstream::stdout();
         let written =
             if self.ascii { out.write_all(Self::in_ascii(text).as_bytes()) } else { out.write_all(text.as_bytes()) };
-        if written.and_then(|()| out.flush()).is_err() {
-            std::process::exit(0);
-        }
+        let written = written.and_then(|()| out.flush());
+        self.check(written);
     }
 
     /// Writes a line to standard error.
@@ -125,6 +150,17 @@ impl Screen {
     fn in_ascii(text: &str) -> String {
         text.chars().map(|c| if c.is_ascii() { c.to_string() } else { plain(c).to_owned() }).collect()
     }
+}
+
+/// A document as text, in which nothing can steer a terminal.
+pub(crate) fn json_text(document: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(document).map_err(|error| Failure::wrong(error.to_string()))?;
+    // Such characters stand in strings only, and JSON has a way to say them. All of them are below U+10000.
+    let harmless = |c: char| {
+        let is_one = (c.is_control() && !c.is_ascii()) || c == '\u{7f}' || turns_text(c);
+        if is_one { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }
+    };
+    Ok(text.chars().map(harmless).collect::<String>() + "\n")
 }
 
 /// Our own signs, and what stands for them in ASCII.

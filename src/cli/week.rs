@@ -16,12 +16,12 @@ use crate::accounts::Accounts;
 use crate::args::{By, Output, Week};
 use crate::failure::{Exit, Failure};
 use crate::lines::{Days, Line, Sums, groups, in_hours, lines};
-use crate::look::{Looked, Question, Waiting, look, nothing_found, requests, tell_what_is_missing};
+use crate::look::{Looked, Question, Waiting, look, missing, nothing_found, requests, tell_what_is_missing};
 use crate::page;
 use crate::prices::Prices;
 use crate::rows::{self, Rules, Turn, Unobserved};
 use crate::rules::Rules as Given;
-use crate::screen::{BOLD, START, Screen, WRONG, styled};
+use crate::screen::{BOLD, START, Screen, WRONG, json_text, styled};
 use crate::when::{name_of, short};
 
 pub(crate) async fn week(week: &Week, now: Timestamp, screen: Screen) -> Result<Exit, Failure> {
@@ -32,14 +32,19 @@ pub(crate) async fn week(week: &Week, now: Timestamp, screen: Screen) -> Result<
     waiting.say("signing in");
     let accounts = Accounts::open(&week.ask, &given).await?;
     let instant = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    let question =
-        Question { action: RequestedAction::Schedule, instant, dry_run: true, instances: week.instances.clone() };
+    let question = Question {
+        action: RequestedAction::Schedule,
+        instant,
+        dry_run: true,
+        instances: week.instances.clone(),
+        needs_all: false,
+    };
     let requests = requests(&accounts, &question, &waiting).await?;
-    let looked = look(&accounts, &requests, &waiting, &|| ()).await?;
+    let looked = look(&accounts, &requests, &waiting, screen, &|| ()).await?;
     let incomplete = waiting.pause(|| tell_what_is_missing(screen, &accounts, &looked));
     let lines: Vec<Line> = looked.iter().flat_map(|looked| lines(looked, &days, &prices)).collect();
     if let Some(path) = &week.html {
-        let page = page::page(&accounts, &lines, &days, &prices, week.by)?;
+        let page = page::page(&accounts, &lines, &days, &prices, week.by, &missing(&accounts, &looked))?;
         fs::write(path, page).map_err(|error| Failure::usage(format!("--html: {}: {error}", path.display())))?;
     }
     let out = match week.output {
@@ -357,7 +362,7 @@ fn json(
         usd_per_hour: line.price,
         saved_usd: line.saved(days).map(rounded),
     });
-    rows::text(&Document {
+    json_text(&Document {
         version: 1,
         from,
         to,

@@ -12,6 +12,16 @@ pub(crate) struct Named {
     pub(crate) remark: Option<String>,
 }
 
+/// The time, or that which a test or a picture wants it to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watch(pub(crate) Option<Timestamp>);
+
+impl Watch {
+    pub(crate) fn now(self) -> Timestamp {
+        self.0.unwrap_or_else(Timestamp::now)
+    }
+}
+
 /// Reads `18:05` (the next), `2026-11-23 18:05`, `2026-11-23`, RFC 3339 or `+2h30m`; local times are those of `zone`.
 pub(crate) fn read(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Named, String> {
     let wrong = || format!("`{text}` is no time: write 18:05, 2026-11-23 18:05, 2026-11-23T18:05:00Z or +2h30m");

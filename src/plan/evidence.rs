@@ -40,6 +40,13 @@ impl Evidence {
         self.schedule.iter().flat_map(move |schedule| schedule.edges_after(&self.zone, instant))
     }
 
+    /// Whether the schedule says on when a hold ends.
+    #[must_use]
+    pub fn is_on_after_hold(&self, end: Timestamp) -> bool {
+        let edge = self.schedule.as_ref().and_then(|schedule| schedule.latest_edge(&self.zone, end, Some(end)));
+        edge.is_some_and(|edge| edge.on)
+    }
+
     /// The hold, where it is in force at an instant, and when it ends.
     #[must_use]
     pub fn held_at(&self, instant: Timestamp) -> Option<(&Hold, Timestamp)> {

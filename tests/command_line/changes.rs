@@ -132,3 +132,65 @@ fn without_a_proof_where_nobody_wants_one() {
     );
     assert_eq!(ec2.states()[&id(1)], "pending");
 }
+
+/// What was changed is told, and what was not.
+#[test]
+fn a_hold_that_is_refused_in_one_region() {
+    let (program, ec2) = demo::program();
+    ec2.refuse("ap-northeast-2", "CreateTags", "UnauthorizedOperation", "You are not authorized");
+    let said =
+        program.run(&["hold", "-p", "staging", "-r", "all", "db-1", "api-*", "--for", "3h", "--yes", "--now", NOW]);
+    assert!(said.code == 1 && said.out.ends_with("Set on 1 of 2 instances.\n"), "{}{}", said.out, said.err);
+    let why = "1 not changed: staging ap-northeast-2: CreateTags: UnauthorizedOperation: You are not authorized";
+    assert_eq!(said.err.trim(), why);
+}
+
+/// Any letters hold, so all of them go.
+#[test]
+fn lifting_a_hold_lifts_each() {
+    let held =
+        Machine::running(id(1)).tagged("Stopinator", "daily 08:00-12:00").tagged("Stopinator-HOLD", "until 2026-12-01");
+    let (program, ec2) = fleet([held]);
+    let reason = || program.run(&["plan", "-o", "json", "--now", NOW]).json()["instances"][0]["reason"].clone();
+    assert_eq!(reason(), "held");
+    assert_eq!(program.run(&["hold", &id(1), "--clear", "--yes", "--now", NOW]).code, 0);
+    assert_eq!(reason(), serde_json::Value::Null, "it is due");
+    assert_eq!(changes(&ec2).len(), 1);
+}
+
+/// What the end of a hold does, the plan for that instant says: a moment means nobody who started it later.
+#[test]
+fn a_hold_and_a_moment_that_has_passed() {
+    let restarted = Machine::running(id(1)).named("web-1").tagged("Stopinator", "stop daily 19:00");
+    let (program, _ec2) = fleet([restarted.launched("2026-11-23T20:00:00.000Z")]);
+    let said = program.run(&["hold", "web-1", "--for", "3h", "--yes", "--now", "2026-11-23T20:30:00Z"]);
+    assert!(said.out.contains("would have stopped at Tue 19:00, stops at Tue 19:00"), "{}", said.out);
+    let said = program.run(&["explain", "web-1", "--now", "2026-11-23T20:31:00Z"]);
+    assert!(said.out.contains("23:30:00       the hold ends\n"), "{}", said.out);
+}
+
+#[test]
+fn the_scope_all_has_holds_without_the_tag() {
+    let (program, ec2) = fleet([Machine::running(id(1)).named("web-1")]);
+    let all = |arguments: &[&str]| program.run(&[arguments, &["--scope", "all", "--now", NOW]].concat());
+    let said = all(&["explain", "web-1"]);
+    assert!(said.out.contains("  stop rule     stop  it is due"), "{}", said.out);
+    let said = all(&["hold", "web-1", "--for", "3h", "--yes"]);
+    assert!(said.code == 0 && said.out.contains("the stop rule heeds it"), "{}", said.out);
+    let json = all(&["plan", "--action", "stop", "-o", "json"]).json();
+    assert_eq!(json["instances"][0]["reason"], "held");
+    assert_eq!(changes(&ec2).len(), 1);
+}
+
+/// Nobody lifts the dry run that a deployment asks for without saying so.
+#[test]
+fn a_dry_run_by_the_settings() {
+    let (program, ec2) = fleet([Machine::running(id(1)).tagged("Stopinator", "daily 08:00-12:00")]);
+    let said = program.with("STOPINATOR_DRY_RUN", "true").run(&["run", "--yes", "--now", NOW]);
+    assert!(
+        said.code == 0 && said.out.ends_with("The settings ask for a dry run, so nothing is done.\n"),
+        "{}",
+        said.out
+    );
+    assert!(changes(&ec2).is_empty());
+}

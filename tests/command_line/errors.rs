@@ -236,6 +236,56 @@ fn one_region_or_account_does_not_answer() {
     );
 }
 
+/// What cannot be found may be where nobody could look.
+#[test]
+fn a_name_that_may_be_where_nobody_could_look() {
+    let (program, ec2) = demo::program();
+    let config = format!("{}[profile broken]\nregion = eu-central-1\n", demo::PROFILES);
+    let program = program.file(".aws/config", &config);
+    let (code, err) = said(&program, &["plan", "-p", "dev", "-p", "broken", "web-9"]);
+    assert_eq!(code, 3);
+    assert!(
+        err.starts_with("error: broken: no credentials: ")
+            && err.ends_with("no instance is named web-9 in what could be looked at"),
+        "{err}"
+    );
+    let (code, err) = said(&program, &["plan", "-p", "dev", "-p", "broken", "i-00000000000000009"]);
+    assert_eq!(code, 3);
+    assert!(
+        err.starts_with("i-00000000000000009 could not be found in what was looked at\nbroken: no credentials"),
+        "{err}"
+    );
+    // A report shows what it can, by name too; what changes something does not.
+    ec2.refuse("us-east-1", "DescribeInstances", "UnauthorizedOperation", "You are not authorized");
+    let seen = program.run(&["plan", "-p", "dev", "-r", "all", "web-*", "--now", NOW]);
+    assert!(
+        seen.code == 3 && seen.out.contains("web-2") && seen.err.contains("us-east-1: not observed"),
+        "{}",
+        seen.out
+    );
+    for command in [&["hold", "--for", "3h", "--yes"][..], &["run", "--yes"]] {
+        let seen = program.run(&[command, &["-p", "dev", "-r", "all", "web-*", "--now", NOW]].concat());
+        assert!(seen.code == 3 && seen.err.contains("so nothing was done"), "{}", seen.err);
+    }
+    let seen = program.run(&["week", "-p", "dev", "-r", "all", "--html", "week.html", "--now", NOW]);
+    let page = std::fs::read_to_string(program.home.join("week.html")).expect("a page");
+    assert!(seen.code == 3 && page.contains("<h2>Not looked at</h2>") && page.contains("us-east-1: not observed"));
+}
+
+#[test]
+fn names_in_errors_are_harmless() {
+    let (program, _ec2) = fleet([web(1).named_anew("web-1\u{1b}c")]);
+    let (code, err) = said(&program, &["plan", "web-1"]);
+    assert_eq!((code, &*err), (1, "error: no instance is named web-1 in ap-northeast-2; did you mean web-1\\x1bc?"));
+}
+
+#[test]
+fn a_profile_of_the_environment_that_is_none() {
+    let (program, _ec2) = demo::program();
+    let expected = "error: there is no profile dve in ~/.aws/config or ~/.aws/credentials";
+    assert_eq!(said(&program.with("AWS_PROFILE", "dve"), &["plan"]), (3, expected.to_owned()));
+}
+
 #[test]
 fn profiles() {
     let (program, _ec2) = demo::program();

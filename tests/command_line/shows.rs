@@ -127,6 +127,35 @@ fn one_and_many() {
     assert!(said.out.ends_with("1000 to stop, 0 to start, 0 kept. Nothing was changed.\n"), "{}", said.out);
 }
 
+/// What machines read is not made plain with the screen, and steers no terminal.
+#[test]
+fn what_machines_read_has_all_letters() {
+    let name = "서울\u{9b}31m\u{202e}\u{1b}c";
+    let (program, _ec2) = fleet([Machine::running(id(1)).named(name).tagged("Stopinator", "weekdays 08:00-18:00")]);
+    let program = program.with("LC_ALL", "C");
+    let json = program.run(&["plan", "-o", "json", "--ascii"]);
+    assert_eq!(json.json()["instances"][0]["name"], name);
+    let csv = program.run(&["plan", "-o", "csv"]);
+    assert!(csv.out.contains(",서울\\u{9b}31m\\u{202e}\\x1bc,"), "{}", csv.out);
+    for out in [json.out, csv.out] {
+        assert!(!out.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{out:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_no_success() {
+    let program = super::Program::alone();
+    let full = std::fs::File::create("/dev/full").expect("Linux has one");
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_stopinator"))
+        .args(["check", "true"])
+        .current_dir(&program.home)
+        .stdout(full)
+        .stderr(std::process::Stdio::null())
+        .status();
+    assert_eq!(status.expect("it runs").code(), Some(1));
+}
+
 #[test]
 fn standard_output_has_the_result_alone() {
     let (program, _ec2) = demo::program();

@@ -132,6 +132,13 @@ impl Machine {
         self.tagged("Name", name)
     }
 
+    /// With another name than before.
+    #[cfg(feature = "cli")]
+    pub fn named_anew(mut self, name: &str) -> Self {
+        self.tags.retain(|(key, _)| key != "Name");
+        self.named(name)
+    }
+
     #[cfg(feature = "cli")]
     pub fn launched(self, at: &'static str) -> Self {
         Self { launch_time: at.into(), ..self }
@@ -640,14 +647,14 @@ impl Model {
 impl Model {
     fn tag(&mut self, call: &Call) -> Answer {
         let ids = call.list("ResourceId");
-        let key = call.parameters.get("Tag.1.Key").cloned().unwrap_or_default();
+        let keys: Vec<&String> = (1..).map_while(|n| call.parameters.get(&format!("Tag.{n}.Key"))).collect();
         if let Some(unknown) = ids.iter().find(|id| !self.machines.contains_key(*id)) {
             return Err((400, "InvalidID".into(), format!("The ID '{unknown}' is not valid")));
         }
         for machine in self.machines.values_mut().filter(|machine| ids.contains(&machine.id)) {
-            machine.tags.retain(|(other, _)| *other != key);
+            machine.tags.retain(|(other, _)| !keys.contains(&other));
             if let (Some(value), "CreateTags") = (call.parameters.get("Tag.1.Value"), &*call.action) {
-                machine.tags.push((key.clone(), value.clone()));
+                machine.tags.extend(keys.iter().map(|key| ((*key).clone(), value.clone())));
             }
         }
         Ok(format!("<{0}Response><return>true</return></{0}Response>", call.action))
