@@ -32,7 +32,8 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
-    /// Signs in everywhere. Of profiles that lead to one account, the first is taken.
+    /// Signs in everywhere. Of profiles that lead to one account, the first is taken. The AWS CLI may ask for a code, so
+    /// nothing may move on the terminal meanwhile.
     pub(crate) async fn open(ask: &Ask, rules: &Rules) -> Result<Self, Failure> {
         let profiles = Profiles::read().await.map_err(|error| Failure::usage(error.to_string()))?;
         let names = names(&profiles, &ask.profile)?;

@@ -28,10 +28,9 @@ const COLUMN: usize = 16;
 
 pub(crate) async fn explain(explain: &Explain, now: Timestamp, screen: Screen) -> Result<Exit, Failure> {
     let instant = instant(explain.at.as_deref(), now, &TimeZone::system(), screen)?;
-    let waiting = Waiting::new(explain.ask.quiet, screen);
     let rules = Rules::read(&explain.ask)?;
-    waiting.say("signing in");
     let accounts = Accounts::open(&explain.ask, &rules).await?;
+    let waiting = Waiting::new(explain.ask.quiet, screen);
     let question = Question {
         action: RequestedAction::Schedule,
         instant,

@@ -35,10 +35,9 @@ pub(crate) async fn hold(hold: &Hold, watch: Watch, screen: Screen) -> Result<Ex
     let zone = TimeZone::system();
     let now = watch.now();
     let value = value(hold, now, &zone, screen)?;
-    let waiting = Waiting::new(hold.ask.quiet, screen);
     let rules = Rules::read(&hold.ask)?;
-    waiting.say("signing in");
     let accounts = Accounts::open(&hold.ask, &rules).await?;
+    let waiting = Waiting::new(hold.ask.quiet, screen);
     let instant = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let question = Question {
         action: RequestedAction::Schedule,

@@ -28,10 +28,9 @@ const TO_MEND: [Reason; 4] = [Reason::InvalidSchedule, Reason::InvalidHold, Reas
 pub(crate) async fn plan(plan: &Plan, now: Timestamp, screen: Screen) -> Result<Exit, Failure> {
     let zone = TimeZone::system();
     let instant = instant(plan.at.as_deref(), now, &zone, screen)?;
-    let waiting = Waiting::new(plan.ask.quiet, screen);
     let rules = Rules::read(&plan.ask)?;
-    waiting.say("signing in");
     let accounts = Accounts::open(&plan.ask, &rules).await?;
+    let waiting = Waiting::new(plan.ask.quiet, screen);
     let question = Question {
         action: plan.action.into(),
         instant,

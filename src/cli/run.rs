@@ -27,7 +27,6 @@ use crate::when::Watch;
 const STALE: SignedDuration = SignedDuration::from_mins(5);
 
 pub(crate) async fn run(run: &Run, watch: Watch, screen: Screen) -> Result<Exit, Failure> {
-    let waiting = Waiting::new(run.ask.quiet, screen);
     let mut rules = Rules::read(&run.ask)?;
     if let Some(most) = run.max_actions {
         rules.set("STOPINATOR_MAX_ACTIONS", "--max-actions", most.to_string());
@@ -35,8 +34,8 @@ pub(crate) async fn run(run: &Run, watch: Watch, screen: Screen) -> Result<Exit,
     if run.no_verify {
         rules.set("STOPINATOR_VERIFY_SECONDS", "--no-verify", "0".to_owned());
     }
-    waiting.say("signing in");
     let accounts = Accounts::open(&run.ask, &rules).await?;
+    let waiting = Waiting::new(run.ask.quiet, screen);
     // Signing in may have taken a while.
     let now = watch.now();
     let instant = Timestamp::from_second(now.as_second()).unwrap_or(now);

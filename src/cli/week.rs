@@ -27,10 +27,9 @@ use crate::when::{name_of, short};
 pub(crate) async fn week(week: &Week, now: Timestamp, screen: Screen) -> Result<Exit, Failure> {
     let days = Days::read(week, now)?;
     let prices = Prices::read(week.price, week.prices.as_deref())?;
-    let waiting = Waiting::new(week.ask.quiet, screen);
     let given = Given::read(&week.ask)?;
-    waiting.say("signing in");
     let accounts = Accounts::open(&week.ask, &given).await?;
+    let waiting = Waiting::new(week.ask.quiet, screen);
     let instant = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let question = Question {
         action: RequestedAction::Schedule,
