@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// How a command ends; of several that apply the first here is told, of those that are errors.
+/// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Done.

@@ -237,7 +237,7 @@ pub(crate) fn ticked(account: &Account, instance: &Instance, instant: Timestamp)
     }
 }
 
-/// Why nothing was found, where nothing was: perhaps a key in other letters. Nothing where not all could be looked at.
+/// Why nothing was found, where nothing was: perhaps a key in other letters. Where not all could be looked at, only that.
 pub(crate) async fn nothing_found(accounts: &Accounts, looked: &[Looked<'_>]) -> String {
     let Some(first) = accounts.open.first() else { return String::new() };
     if looked.iter().any(|looked| !looked.report.unobserved.is_empty()) {

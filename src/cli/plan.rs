@@ -185,7 +185,7 @@ impl View<'_> {
             by_count.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
             let reasons: Vec<String> =
                 by_count.into_iter().map(|(count, reason)| format!("{count} {reason}")).collect();
-            let more = if rows_are_listed(&cells) { " more" } else { "" };
+            let more = if cells.is_empty() { "" } else { " more" };
             let line = format!("  keep   {}{more}: {}", kept.values().sum::<usize>(), reasons.join(", "));
             let _ = writeln!(out, "{}", self.screen.wrap(&line, 9));
         }
@@ -246,10 +246,6 @@ impl View<'_> {
         };
         Some(self.screen.wrap(&text, 9) + "\n")
     }
-}
-
-fn rows_are_listed(cells: &[Vec<Cell>]) -> bool {
-    !cells.is_empty()
 }
 
 fn one_region(accounts: &Accounts) -> bool {

@@ -18,7 +18,7 @@ use crate::screen::{Screen, json_text};
 use crate::when::name_of;
 
 /// The version of what is written here: it changes where a name or a meaning does.
-const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 
 #[derive(Serialize)]
 struct Document<'a> {

@@ -145,11 +145,10 @@ impl View<'_> {
     /// The halves of each cell: whether it is on for most of it, and held.
     fn strip(&self, line: &Line, layout: Layout) -> String {
         let Some(Hours { on, held, .. }) = &line.hours else { return String::new() };
-        let in_half = |stretches: &[Stretch], half: Stretch| most(stretches, half);
         let cell = |day: usize, cell: usize| {
             let halves = self.halves(day, cell, layout.cells);
-            let is_held = halves.map(|half| held.is_some_and(|held| in_half(&[held], half)));
-            let is_on = halves.map(|half| in_half(on, half));
+            let is_held = halves.map(|half| held.is_some_and(|held| most(&[held], half)));
+            let is_on = halves.map(|half| most(on, half));
             if is_held.contains(&true) {
                 return '▒';
             }
@@ -362,7 +361,7 @@ fn json(
         saved_usd: line.saved(days).map(rounded),
     });
     json_text(&Document {
-        version: 1,
+        version: rows::VERSION,
         from,
         to,
         time: days.now,
