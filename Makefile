@@ -75,15 +75,19 @@ wheel: tools ## The command line as a Python package, tried in a fresh environme
 release: package ## The files of a release: package, templates without macros, command line, SBOM, checksums
 	$(PYTHON) scripts/release.py --binary .aws-sam/build/StopinatorFunction/bootstrap --wheel target/wheels/*.whl
 
-bench: tools ## Start, time and memory of the release builds; times of plan and tick, number of calls
+bench: tools ## Start, time and memory of the release builds, number of calls; writes docs/figures.md
 	cargo build --release
-	$(PYTHON) scripts/bench.py --binary target/release/stopinator-lambda
-	cargo bench --no-default-features --bench plan
-	cargo bench --no-default-features --bench tick
-	cargo bench --no-default-features --bench calls
+	@mkdir -p target/figures
+	$(PYTHON) scripts/bench.py --binary target/release/stopinator-lambda --figures target/figures/function.json
+	cargo bench --no-default-features --bench plan > target/figures/plan.json
+	cargo bench --no-default-features --bench tick > target/figures/tick.json
+	cargo bench --no-default-features --bench calls > target/figures/calls.json
+	$(PYTHON) scripts/figures.py
 
-bench-cli: wheel ## Time and memory of the command line, as the wheel has it
-	$(PYTHON) scripts/bench_cli.py
+bench-cli: wheel ## Time and memory of the command line, as the wheel has it; writes docs/figures.md
+	@mkdir -p target/figures
+	$(PYTHON) scripts/bench_cli.py --figures target/figures/command-line.json
+	$(PYTHON) scripts/figures.py
 
 # Exit code 3 tells of a mutant that keeps the tests from ending, which is no miss, but hides that there are misses too.
 mutants: .tools/cargo/mutants-$(CARGO_MUTANTS) ## Breaks the core on purpose: which faults do the tests miss? (long)

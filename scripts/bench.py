@@ -5,13 +5,14 @@
 Both run under one Runtime API (runtime_api.py) against one EC2 (ec2_standin.py), over plain HTTP
 on this machine, in turns, several rounds; the table holds medians. Needs Linux: memory is read
 from /proc. Several binaries are compared with --binary small=path --binary fast=path; the
-first one's bars are checked.
+first one's bars are checked. With --figures FILE the first one's figures are written, for docs/figures.md.
 """
 
 import argparse
 import collections
 import datetime
 import io
+import json
 import os
 import platform
 import statistics
@@ -53,6 +54,8 @@ def main() -> int:
     for label, path in binaries.items():
         medians["zip", None, label] = zipped_size(path)
     print_table(medians, list(programs), arguments)
+    if arguments.figures:
+        arguments.figures.write_text(json.dumps(figures(medians, list(programs), arguments)))
     return check_bars(medians, list(binaries)[0], arguments.sizes)
 
 
@@ -66,6 +69,7 @@ def parse_arguments() -> argparse.Namespace:
         default=[10, 1_000, 10_000, 50_000],
         help=f"fleets to run against, {DUE} instances or more each",
     )
+    parser.add_argument("--figures", type=Path, help="write them here, as JSON")
     arguments = parser.parse_args()
     if len(dict(arguments.binary)) < len(arguments.binary):
         parser.error("several binaries need a label each")
@@ -129,18 +133,37 @@ def zipped_size(path: str) -> int:
     return len(package.getvalue())
 
 
-def print_table(medians: dict, labels: list, arguments: argparse.Namespace) -> None:
+def figures(medians: dict, labels: list, arguments: argparse.Namespace) -> dict:
+    """The first program's and Python's, with what they were measured on."""
+    return {
+        "machine": f"{platform.system()} {platform.machine()} with {os.cpu_count()} cores",
+        "versions": {
+            "Python": platform.python_version(), "boto3": version("boto3"), "awslambdaric": version("awslambdaric")
+        },
+        "due": DUE,
+        "rows": [
+            [title, measure, medians.get((measure, size, labels[0])), medians.get((measure, size, PYTHON))]
+            for title, measure, size in rows(arguments)
+        ],
+    }
+
+
+def rows(arguments: argparse.Namespace) -> list:
+    """What is shown: title, measure and size of the fleet."""
     smallest = min(arguments.sizes)
-    rows = [
+    return [
         ("start to first `/next`", "start", smallest),
         (f"whole cold invocation, {smallest:,} instances", "cold", smallest),
         *((f"CPU an invocation, {size:,} instances", "cpu", size) for size in arguments.sizes),
         *((f"peak memory, {size:,} instances", "memory", size) for size in arguments.sizes),
         ("zipped package", "zip", None),
     ]
+
+
+def print_table(medians: dict, labels: list, arguments: argparse.Namespace) -> None:
     print(f"| | {' | '.join(labels)} | {labels[0]} to Python |")
     print(f"|---|{'---|' * (len(labels) + 1)}")
-    for title, measure, size in rows:
+    for title, measure, size in rows(arguments):
         values = [medians.get((measure, size, label)) for label in labels]
         ratio = f"1/{values[-1] / values[0]:.1f}" if values[-1] else ""
         print(f"| {title} | {' | '.join(show(measure, value) for value in values)} | {ratio} |")

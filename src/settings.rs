@@ -249,6 +249,7 @@ fn whole_number(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
 
     fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
         let own = [("AWS_REGION", "ap-northeast-2"), ("PATH", "/bin")];
@@ -385,5 +386,14 @@ mod tests {
     fn a_region_is_needed() {
         let error = Settings::from_environment([]).unwrap_err().to_string();
         assert!(error.contains("STOPINATOR_REGIONS: not set"), "{error}");
+    }
+
+    #[test]
+    fn the_docs_tell_each_message() {
+        testing::hold_rows("messages.md", "| setting | message |\n|---|---|\n", |row| {
+            let setting = testing::first_cell(row);
+            let error = read(&[setting.split_once('=').unwrap()]).unwrap_err();
+            format!("| `{setting}` | {} |", error.strip_prefix("the environment has 1 problem: ").unwrap())
+        });
     }
 }

@@ -81,3 +81,41 @@ pub(crate) fn one_of_each() -> Report {
         row(7, None, None),
     ])
 }
+
+/// Holds the rows of the tables below `head` in a page of `docs/` to what `row` makes of each; `UPDATE_DOCS=1` writes
+/// them instead.
+pub(crate) fn hold_rows(page: &str, head: &str, row: impl Fn(&str) -> String) {
+    hold_tables(page, head, |rows| rows.iter().map(|old| row(old)).collect());
+}
+
+/// The same for whole tables, whose rows may come and go.
+pub(crate) fn hold_tables(page: &str, head: &str, rows: impl Fn(&[&str]) -> Vec<String>) {
+    // Two tests may write to one page.
+    static PAGES: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _alone = PAGES.lock().unwrap();
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
+    let is = std::fs::read_to_string(&path).unwrap();
+    let mut should = String::new();
+    let mut rest = is.as_str();
+    while let Some((before, after)) = rest.split_once(head) {
+        let (table, after) = after.split_once("\n\n").unwrap();
+        let rows = rows(&table.lines().collect::<Vec<_>>()).join("\n");
+        should += &[before, head, &rows, "\n\n"].concat();
+        rest = after;
+    }
+    assert!(!should.is_empty(), "{page} has no table {head}");
+    should.push_str(rest);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, should).unwrap();
+    } else {
+        assert!(
+            is == should,
+            "{page} is not what the code says: UPDATE_DOCS=1 cargo test --no-default-features the_docs writes it"
+        );
+    }
+}
+
+/// What stands between the first two backticks of a row.
+pub(crate) fn first_cell(row: &str) -> &str {
+    row.split('`').nth(1).unwrap()
+}

@@ -102,7 +102,21 @@ struct ScheduledEvent {
     #[serde(rename = "detail-type")]
     detail_type: String,
     source: String,
-    time: Timestamp,
+    time: Time,
+}
+
+/// A time as RFC 3339 has it.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Time(Timestamp);
+
+impl TryFrom<String> for Time {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = |_| format!("`{}` is not a time; one is written `2026-11-20T09:00:00Z`", quote::word(&text));
+        text.parse().map(Self).map_err(wrong)
+    }
 }
 
 #[derive(Deserialize)]
@@ -110,7 +124,7 @@ struct ScheduledEvent {
 struct Command {
     action: RequestedAction,
     #[serde(default, deserialize_with = "given")]
-    time: Option<Timestamp>,
+    time: Option<Time>,
     #[serde(default, deserialize_with = "given")]
     dry_run: Option<bool>,
     #[serde(default, deserialize_with = "given")]
@@ -158,8 +172,8 @@ impl Command {
     fn into_request(self, settings: &Settings, now: Timestamp) -> Result<Request, TriggerError> {
         let looks_ahead = self.dry_run == Some(true);
         let (time, instant) = match self.time {
-            Some(time) if looks_ahead => (time, time),
-            Some(time) => (check_age(time, settings.max_event_age, now)?, now),
+            Some(Time(time)) if looks_ahead => (time, time),
+            Some(Time(time)) => (check_age(time, settings.max_event_age, now)?, now),
             None => (now, now),
         };
         Ok(Request {
@@ -218,6 +232,7 @@ fn read<T: DeserializeOwned>(json: &str) -> Result<T, TriggerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
 
     const NOW: &str = "2026-11-21T09:00:00.25Z";
 
@@ -404,5 +419,13 @@ mod tests {
         let by_setting = Settings { dry_run: true, ..settings() };
         let live = format!(r#"{{"action": "stop", "time": "{future}"}}"#);
         assert!(parse_with(&by_setting, &live).unwrap_err().starts_with("`time` is "));
+    }
+
+    #[test]
+    fn the_docs_tell_each_message() {
+        testing::hold_rows("messages.md", "| trigger | message |\n|---|---|\n", |row| {
+            let trigger = testing::first_cell(row);
+            format!("| `{trigger}` | {} |", parse(trigger).unwrap_err())
+        });
     }
 }

@@ -6,54 +6,31 @@ All else is tested in tests/command_line, where no terminal is needed.
 """
 
 import datetime
-import os
-import pty
-import select
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from binary_test import SEOUL, Fleet, ec2, moto_endpoint  # noqa: F401
+from terminal import at_a_terminal
 
 PROGRAM = Path(__file__).parent.parent / "target/debug/stopinator"
 
 
-def at_a_terminal(endpoint, answer, *arguments):
+def stopinator(endpoint, answer, *arguments):
     """Runs the program at a terminal, answers its question; the exit code, and all that was shown."""
-    here, there = pty.openpty()
     environment = {
         "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": SEOUL, "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing", "TERM": "xterm", "COLUMNS": "100", "TZ": "UTC", "HOME": "/nonexistent",
     }
     # The instances were launched before.
     now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=1)
-    arguments = [*arguments, "--now", now.strftime("%Y-%m-%dT%H:%M:%SZ")]
-    process = subprocess.Popen([PROGRAM, *arguments], stdin=there, stdout=there, stderr=there, env=environment)
-    os.close(there)
-    shown, deadline, answered = "", time.monotonic() + 60, False
-    while time.monotonic() < deadline:
-        if not select.select([here], [], [], 0.1)[0]:
-            continue
-        try:
-            some = os.read(here, 4096).decode(errors="replace")
-        except OSError:  # the program has closed its end
-            break
-        if not some:
-            break
-        shown += some
-        if not answered and "[y/N]" in shown:
-            os.write(here, answer.encode() + b"\n")
-            answered = True
-    os.close(here)
-    return process.wait(10), shown
+    return at_a_terminal([PROGRAM, *arguments, "--now", now.strftime("%Y-%m-%dT%H:%M:%SZ")], answer, env=environment)
 
 
 @pytest.mark.parametrize("answer, state", [("y", "stopped"), ("n", "running"), ("", "running"), ("yesterday", "running")])
 def test_nothing_is_stopped_without_a_yes(ec2, answer, state):  # noqa: F811
     id = ec2.launch(tag="true", name="web-1")
-    code, shown = at_a_terminal(ec2.endpoint, answer, "run", "--action", "stop")
+    code, shown = stopinator(ec2.endpoint, answer, "run", "--action", "stop")
     assert "Stop 1 instance in account 123456789012, ap-northeast-2? [y/N]" in shown, shown
     assert (code, ec2.states()[id]) == (0, state), shown
     assert ("1 confirmed." if state == "stopped" else "Nothing was changed.") in shown
@@ -61,12 +38,12 @@ def test_nothing_is_stopped_without_a_yes(ec2, answer, state):  # noqa: F811
 
 def test_a_hold_is_set_after_a_yes(ec2):  # noqa: F811
     id = ec2.launch(tag="00:00-24:00", name="web-1")
-    code, shown = at_a_terminal(ec2.endpoint, "y", "hold", "web-*", "--off", "--for", "3h")
+    code, shown = stopinator(ec2.endpoint, "y", "hold", "web-*", "--off", "--for", "3h")
     assert "Set it on 1 instance in account 123456789012, ap-northeast-2? [y/N]" in shown, shown
     [tag] = [
         tag for tag in ec2.client.describe_tags(Filters=[{"Name": "resource-id", "Values": [id]}])["Tags"]
         if tag["Key"] == "Stopinator-Hold"
     ]
     assert code == 0 and tag["Value"].startswith("off until ") and tag["Value"].endswith(" UTC"), tag
-    code, shown = at_a_terminal(ec2.endpoint, "y", "run")
+    code, shown = stopinator(ec2.endpoint, "y", "run")
     assert (code, ec2.states()[id]) == (0, "stopped"), shown

@@ -808,7 +808,7 @@ LEAST = {
 def test_both_have_the_same_release_of_the_zone_database(rust):
     assert zoneinfo.TZPATH == ()
     assert rust(["version"]) == [{"iana": tzdata.IANA_VERSION}]
-    assert f"release {tzdata.IANA_VERSION}," in (ROOT / "README.md").read_text()
+    assert f"release {tzdata.IANA_VERSION}." in (ROOT / "docs" / "tag.md").read_text()
 
 
 def test_random_schedules(rust):

@@ -6,7 +6,7 @@ use crate::support::ec2::{Ec2, Machine};
 /// The afternoon of the examples.
 pub const NOW: &str = "2026-11-23T16:02:00Z";
 
-/// The program at a terminal of 80 columns in Berlin, with two profiles and a list of prices.
+/// The program at a terminal of 80 columns in Berlin, with two profiles that work, two that do not, and a list of prices.
 pub fn program() -> (Program, Ec2) {
     let (program, ec2) = fleet(machines());
     let program = program.file(".aws/config", PROFILES).file("prices.csv", PRICES);
@@ -72,6 +72,16 @@ aws_secret_access_key = secret
 region = eu-central-1
 aws_access_key_id = staging
 aws_secret_access_key = secret
+[profile empty]
+region = eu-central-1
+[sso-session acme]
+sso_region = eu-central-1
+sso_start_url = https://acme.awsapps.com/start
+[profile acme-sso]
+region = eu-central-1
+sso_session = acme
+sso_account_id = 111122223333
+sso_role_name = ops
 ";
 
 pub const PRICES: &str = "\
