@@ -77,7 +77,7 @@ region = eu-central-1
 [sso-session acme]
 sso_region = eu-central-1
 sso_start_url = https://acme.awsapps.com/start
-[profile acme-sso]
+[profile sso]
 region = eu-central-1
 sso_session = acme
 sso_account_id = 111122223333
