@@ -92,7 +92,7 @@ bench-cli: wheel ## Time and memory of the command line, as the wheel has it; wr
 # Exit code 3 tells of a mutant that keeps the tests from ending, which is no miss, but hides that there are misses too.
 mutants: .tools/cargo/mutants-$(CARGO_MUTANTS) ## Breaks the core on purpose: which faults do the tests miss? (long)
 	.tools/cargo/bin/cargo-mutants mutants --no-default-features --output target \
-		-f 'src/ec2/**/*.rs' -f 'src/plan/*.rs' -f src/report/verdict.rs -f 'src/schedule/*.rs' -f src/zone.rs -f src/meant.rs \
+		-f 'src/ec2/**/*.rs' -f 'src/rds/*.rs' -f 'src/plan/*.rs' -f src/report/verdict.rs -f 'src/schedule/*.rs' -f src/zone.rs -f src/meant.rs \
 		-- --lib || test $$? -eq 3
 	@test ! -s target/mutants.out/missed.txt
 

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use stopinator::place::Region;
-use stopinator::plan::plan;
-use stopinator::resource::{Instance, InstanceId, LastStop, Launch, State};
+use stopinator::plan::{Looked, plan};
+use stopinator::resource::{InstanceId, LastStart, LastStop, Launch, Resource, State};
 use stopinator::settings::Settings;
 use stopinator::trigger;
 
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         .map(|_| {
             let found = fleet.clone();
             let began = Instant::now();
-            let plan = plan(&settings, &request, found, &request.regions);
+            let plan = plan(&settings, &request, found, Looked::EVERYWHERE);
             let took = began.elapsed();
             assert_eq!((plan.entries.len(), plan.actions()), (INSTANCES, INSTANCES / 4));
             took
@@ -41,12 +41,12 @@ fn main() -> ExitCode {
 }
 
 /// A quarter each due, opted out, badly tagged and stopped, in no order.
-fn fleet(region: &Region) -> Vec<Instance> {
+fn fleet(region: &Region) -> Vec<Resource> {
     let instance = |n: usize| {
         // A prime step visits every number once, out of order.
         let id = format!("i-{:017x}", n * 7_919 % INSTANCES);
-        Instance {
-            id: InstanceId::try_from(id).expect("an id"),
+        Resource {
+            id: InstanceId::try_from(id).expect("an id").into(),
             region: region.clone(),
             name: Some("web".into()),
             state: if n % 4 == 3 { State::Stopped } else { State::Running },
@@ -54,7 +54,8 @@ fn fleet(region: &Region) -> Vec<Instance> {
             launch: Launch { started_at: Some("2026-11-20T09:00:00Z".parse().expect("a time")), ..Launch::default() },
             hold: None,
             last_stop: LastStop::Unknown,
-            started_by_aws: false,
+            last_start: LastStart::BySomebody,
+            status: None,
             forbids: None,
         }
     };

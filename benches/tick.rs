@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use stopinator::place::Region;
-use stopinator::plan::plan;
-use stopinator::resource::{Instance, InstanceId, LastStop, Launch, State};
+use stopinator::plan::{Looked, plan};
+use stopinator::resource::{InstanceId, LastStart, LastStop, Launch, Resource, State};
 use stopinator::schedule::Tag;
 use stopinator::settings::Settings;
 use stopinator::trigger;
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     let tick = median(|| {
         let found = fleet.clone();
         let began = Instant::now();
-        let plan = plan(&settings, &request, found, &request.regions);
+        let plan = plan(&settings, &request, found, Looked::EVERYWHERE);
         let took = began.elapsed();
         assert_eq!(plan.entries.len(), INSTANCES);
         took
@@ -70,11 +70,11 @@ fn main() -> ExitCode {
     let hostile = HOSTILE.map(|tag| {
         // Running since before any edge, so that it is stopped, and what comes next is looked for.
         let launch = Launch { started_at: Some(Timestamp::MIN), ..Launch::default() };
-        let instance = Instance { tag: Some(tag.into()), hold: None, launch, ..fleet[0].clone() };
+        let instance = Resource { tag: Some(tag.into()), hold: None, launch, ..fleet[0].clone() };
         median(|| {
             let found = [instance.clone()];
             let began = Instant::now();
-            black_box(plan(&settings, &request, found, &request.regions));
+            black_box(plan(&settings, &request, found, Looked::EVERYWHERE));
             began.elapsed()
         })
     });
@@ -105,10 +105,10 @@ fn median(mut round: impl FnMut() -> Duration) -> Duration {
 }
 
 /// Half running and half stopped, since times that lie around the edges.
-fn fleet(region: &Region, now: Timestamp) -> Vec<Instance> {
+fn fleet(region: &Region, now: Timestamp) -> Vec<Resource> {
     let hours = |count: usize| jiff::SignedDuration::from_hours(i64::try_from(count).expect("few"));
-    let instance = |n: usize| Instance {
-        id: InstanceId::try_from(format!("i-{n:017x}").as_str()).expect("an id"),
+    let instance = |n: usize| Resource {
+        id: InstanceId::try_from(format!("i-{n:017x}").as_str()).expect("an id").into(),
         region: region.clone(),
         name: Some("web".into()),
         state: if n.is_multiple_of(2) { State::Running } else { State::Stopped },
@@ -116,7 +116,8 @@ fn fleet(region: &Region, now: Timestamp) -> Vec<Instance> {
         hold: n.is_multiple_of(20).then(|| "until 2026-11-20 18:00".into()),
         launch: Launch { started_at: Some(now - hours(n % 50)), ..Launch::default() },
         last_stop: LastStop::BySomebody(Some(now - hours(n % 30))),
-        started_by_aws: false,
+        last_start: LastStart::BySomebody,
+        status: None,
         forbids: None,
     };
     (0..INSTANCES).map(instance).collect()

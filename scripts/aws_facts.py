@@ -1,17 +1,23 @@
-"""Records, from a real AWS account, what EC2 reports of an instance's last start and stop, and what it answers to calls
-that it refuses: tests/facts/*.json and tests/facts/answers/*.json.
+"""Records, from a real AWS account, what EC2 reports of an instance's last start and stop, what RDS reports of a
+database's, and what they answer to calls that they refuse: tests/facts/*.json, tests/facts/databases/*.json and
+tests/facts/answers/*.json.
 
     make aws-facts
     .tools/venv/bin/python scripts/aws_facts.py --yes --only api shutdown
+    .tools/venv/bin/python scripts/aws_facts.py --only databases
 
-IT HAS NEVER BEEN RUN ON A REAL ACCOUNT. Its flow was tried against moto alone, which boots nothing, hibernates nothing
-and asks no policy. Whoever runs it first should expect to mend it.
+IT HAS NEVER BEEN RUN ON A REAL ACCOUNT. Its flow was tried against moto alone, which boots nothing, hibernates nothing,
+stops a database at once and asks no policy. Whoever runs it first should expect to mend it.
 
 It launches a few of the smallest instances, one or two at a time, in the default network of the account and region that
 boto3 finds (AWS_PROFILE, AWS_DEFAULT_REGION; --subnet where there is no default network), and terminates all of them
 in the end, also when it is interrupted. It asks first. After a `kill -9`, run it again: it removes what an earlier run
 has left behind. Instances, volumes, key and reservation carry the tag `stopinator-aws-facts`; role, group and launch
-template have that name. Facts that are there already are written anew.
+template have that name, and databases both. Facts that are there already are written anew.
+
+Databases take longer and cost more than all the rest, so they are made only where --only names them: a DB instance, and
+an Aurora cluster with one member. Each is stopped and started once, and deleted in the end without a snapshot. That
+AWS starts what was stopped for seven days is not waited for.
 
 A fact is a JSON object; times are RFC 3339 in UTC:
 
@@ -23,14 +29,23 @@ A fact is a JSON object; times are RFC 3339 in UTC:
     state_transition_reason  StateTransitionReason; an empty text where there is none
     state_reason             StateReason: its code and message; null where there is none
 
-An answer, of a call that EC2 refuses, or that asks for a dry run:
+Of databases, where `database` is `db`, `cluster` or `member`:
+
+    what                     stop or start; the file's name as well
+    by                       when it was asked for, of the instance first
+    seen                     each change, when it was first seen (at): status, and automatic_restart_time, which is null
+                             where there is none. The first of each is how it was when it was asked for
+    events                   of RDS's log since then: its time (at), when it was first seen (seen), categories, message
+
+An answer, of a call that is refused, or that asks for a dry run:
 
     what                     what was asked; the file's name as well
     expect                   the error's code, as the documentation has it
     code, message            the error's, as it came; empty texts where there was none
-    states                   of the instances some seconds later, where the call was no dry run; else null
+    states                   of the instances, or of the database, some seconds later, where the call was no dry run;
+                             else null
 
-The texts are EC2's own, but for the ids in them: account, key and resource ids are zeros.
+The texts are AWS's own, but for the ids in them: account, key and resource ids are zeros.
 
 Who runs it may need: ssm:GetParameter, ec2:DescribeImages, ec2:DescribeInstances, ec2:RunInstances, ec2:CreateTags,
 ec2:StopInstances, ec2:StartInstances, ec2:RebootInstances, ec2:TerminateInstances; and
@@ -45,6 +60,10 @@ ec2:StopInstances, ec2:StartInstances, ec2:RebootInstances, ec2:TerminateInstanc
                              iam:CreateServiceLinkedRole
     capacity                 ec2:DescribeSubnets, ec2:CreateCapacityReservation, ec2:DescribeCapacityReservations,
                              ec2:CancelCapacityReservation
+    databases                rds:CreateDBInstance, rds:CreateDBCluster, rds:AddTagsToResource, rds:DescribeDBInstances,
+                             rds:DescribeDBClusters, rds:DescribeEvents, rds:StopDBInstance, rds:StartDBInstance,
+                             rds:StopDBCluster, rds:StartDBCluster, rds:DeleteDBInstance, rds:DeleteDBCluster,
+                             iam:CreateServiceLinkedRole, and for the key aws/rds kms:DescribeKey, kms:CreateGrant
 """
 
 import argparse
@@ -52,6 +71,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import signal
 import sys
 import time
@@ -72,6 +92,8 @@ ARCHITECTURES = {"t3.micro": "x86_64", "t4g.micro": "arm64"}
 SHUT_DOWN = "#!/bin/sh\nshutdown -h +1\n"  # a minute, so that it is seen running before
 GONE = ("shutting-down", "terminated")
 ALLOWED, DENIED = "DryRunOperation", "UnauthorizedOperation"
+# In the order in which they can be deleted; an instance and a cluster may have one name.
+DATABASES = {"db": TAG, "member": f"{TAG}-member", "cluster": TAG}
 
 
 class NotRecorded(Exception):
@@ -128,6 +150,93 @@ def policy(account, partition, region):
     return document
 
 
+class Databases:
+    """A DB instance, and an Aurora cluster with one member."""
+
+    def __init__(self, rds):
+        self.rds = rds
+        self.made = set()  # RDS may not tell of them yet
+        self.stuck = {}  # why what is not deleted is not
+
+    def create(self):
+        """Asks for all of them: the smallest that there are."""
+        # The second tag is for a Stopinator in this account: these are not its own to stop.
+        tags = [{"Key": name, "Value": value} for name, value in {TAG: "", "Stopinator": "false"}.items()]
+        user = {"MasterUsername": "stopinator", "MasterUserPassword": secrets.token_hex(20)}
+        self.make(
+            "db", self.rds.create_db_instance, DBInstanceIdentifier=DATABASES["db"], Engine="postgres",
+            DBInstanceClass="db.t4g.micro", AllocatedStorage=20, StorageType="gp3", StorageEncrypted=True,
+            PubliclyAccessible=False, BackupRetentionPeriod=0, Tags=tags, **user,
+        )
+        self.make(
+            "cluster", self.rds.create_db_cluster, DBClusterIdentifier=DATABASES["cluster"],
+            Engine="aurora-postgresql", StorageEncrypted=True, BackupRetentionPeriod=1, Tags=tags, **user,
+        )
+        self.make(
+            "member", self.rds.create_db_instance, DBInstanceIdentifier=DATABASES["member"],
+            DBClusterIdentifier=DATABASES["cluster"], Engine="aurora-postgresql", DBInstanceClass="db.t4g.medium",
+            PubliclyAccessible=False, Tags=tags,
+        )
+
+    def make(self, kind, call, **details):
+        with undisturbed():
+            call(**details)
+            self.made.add(kind)
+
+    def told(self):
+        """Status and AutomaticRestartTime of those that are there and are this script's."""
+        found, faults = {}, self.rds.exceptions
+        for kind, name in DATABASES.items():
+            with contextlib.suppress(faults.DBInstanceNotFoundFault, faults.DBClusterNotFoundFault):
+                if kind == "cluster":
+                    [told] = self.rds.describe_db_clusters(DBClusterIdentifier=name)["DBClusters"]
+                else:
+                    [told] = self.rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"]
+                if any(tag["Key"] == TAG for tag in told.get("TagList", [])):
+                    found[kind] = told.get("Status") or told.get("DBInstanceStatus"), told.get("AutomaticRestartTime")
+        return found
+
+    def events(self, since):
+        """What the log says of each: kind and event."""
+        for kind, name in DATABASES.items():
+            source = "db-cluster" if kind == "cluster" else "db-instance"
+            pages = self.rds.get_paginator("describe_events").paginate(
+                SourceIdentifier=name, SourceType=source, StartTime=since
+            )
+            for page in pages:
+                yield from ((kind, event) for event in page["Events"] if event["Date"] >= since)
+
+    def turn(self, action, kind):
+        """Asks for a stop or a start."""
+        if kind == "cluster":
+            call = {"stop": self.rds.stop_db_cluster, "start": self.rds.start_db_cluster}[action]
+            return call(DBClusterIdentifier=DATABASES[kind])
+        call = {"stop": self.rds.stop_db_instance, "start": self.rds.start_db_instance}[action]
+        return call(DBInstanceIdentifier=DATABASES[kind])
+
+    def delete(self):
+        """Asks for the end of all that are left; whether there are any that may come to it."""
+        told = self.told()
+        for kind in [kind for kind in DATABASES if kind in told.keys() | self.made and kind not in self.stuck]:
+            status = told[kind][0] if kind in told else ""
+            try:
+                if kind == "cluster":
+                    self.rds.delete_db_cluster(DBClusterIdentifier=DATABASES[kind], SkipFinalSnapshot=True)
+                else:
+                    self.rds.delete_db_instance(DBInstanceIdentifier=DATABASES[kind], SkipFinalSnapshot=True)
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                if "NotFound" in code:
+                    self.made.discard(kind)
+                elif not code.startswith("InvalidDB"):  # which is its state: on its way, or with a member still
+                    self.stuck[kind] = error
+                elif status == "stopped" and kind != "member":
+                    # What is stopped can be refused its end.
+                    with contextlib.suppress(ClientError):
+                        self.turn("start", kind)
+        return bool((told.keys() | self.made) - self.stuck.keys())
+
+
 class Account:
     """The account for one run: whatever is made in the block is gone when it is left, whichever way."""
 
@@ -135,6 +244,7 @@ class Account:
         self.arguments, self.session = arguments, session
         self.ec2, self.kms, self.ssm = (session.client(service) for service in ("ec2", "kms", "ssm"))
         self.iam, self.scaling = session.client("iam"), session.client("autoscaling")
+        self.databases = Databases(session.client("rds"))
         self.ids = set()
         self.key = None
         self.recorded, self.missing = [], []
@@ -173,6 +283,8 @@ class Account:
             self.delete_role()
         if self.tells_any_of("no-grant", "disabled-key"):
             self.delete_key()
+        if self.tells_any_of("databases"):
+            self.delete_databases()
 
     def delete(self, what, *calls):
         """Makes these calls; what is not there is none to delete."""
@@ -182,6 +294,16 @@ class Account:
             except (BotoCoreError, ClientError) as error:
                 if not re.search("NotFound|NoSuchEntity|not found", str(error)):
                     print(f"LOOK FOR YOURSELF whether {what} is deleted: {error}", file=sys.stderr)
+
+    def delete_databases(self):
+        try:
+            if self.databases.told() or self.databases.made:
+                print("==> Deleting the databases", flush=True)
+                self.wait_for(lambda: not self.databases.delete(), "they are not gone", every=10, times=4)
+        except (BotoCoreError, ClientError, NotRecorded) as error:
+            print(f"LOOK FOR YOURSELF whether the databases {TAG} are deleted: {error}", file=sys.stderr)
+        for kind, error in self.databases.stuck.items():
+            print(f"LOOK FOR YOURSELF whether the {kind} {DATABASES[kind]} is deleted: {error}", file=sys.stderr)
 
     def delete_group(self):
         self.delete(
@@ -283,14 +405,15 @@ class Account:
             return None
         return found[0]["Instances"][0]
 
-    def wait_for(self, seen, otherwise, every=3):
-        """What `seen` gives, once it gives anything."""
-        deadline = time.monotonic() + self.arguments.wait
+    def wait_for(self, seen, otherwise, every=3, times=1):
+        """What `seen` gives, once it gives anything; so many times as long as --wait says at most."""
+        longest = self.arguments.wait * times
+        deadline = time.monotonic() + longest
         while True:
             if there := seen():
                 return there
             if time.monotonic() >= deadline:
-                raise NotRecorded(f"{otherwise} after {self.arguments.wait} s")
+                raise NotRecorded(f"{otherwise} after {longest} s")
             time.sleep(min(every, self.arguments.wait))
 
     def pause(self, seconds):
@@ -318,17 +441,16 @@ class Account:
         print(f"    {what}: {text}", flush=True)
         self.recorded.append(what)
 
-    def ask(self, what, expect, call, ids=()):
-        """Makes a call that EC2 is to refuse, and writes down how it did."""
+    def ask(self, what, expect, call, states=None):
+        """Makes a call that is to be refused, and writes down how it was. `states` gives what came of it."""
         code = message = ""
         try:
             call()
         except ClientError as error:
             code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
-        states = None
-        if ids:
+        if states:
             self.pause(10)
-            states = [self.look(instance_id)["State"]["Name"] for instance_id in ids]
+            states = states()
         answer = {"what": what, "expect": expect, "code": code, "message": masked(message), "states": states}
         text = json.dumps(answer, indent=2)
         (self.arguments.out / "answers").mkdir(exist_ok=True)
@@ -336,7 +458,7 @@ class Account:
         print(f"    {what}: {text}", flush=True)
         self.recorded.append(what)
         if code != expect:
-            self.missing.append(f"{what}: EC2 answered {code or 'nothing'}, not {expect}")
+            self.missing.append(f"{what}: AWS answered {code or 'nothing'}, not {expect}")
         return code
 
     def role(self):
@@ -479,7 +601,8 @@ class Account:
         self.pause(60)  # until the reservation is free again
         self.ask(
             "start-beyond-capacity", "ReservationCapacityExceeded",
-            lambda: self.ec2.start_instances(InstanceIds=ids), ids,
+            lambda: self.ec2.start_instances(InstanceIds=ids),
+            lambda: [self.look(instance_id)["State"]["Name"] for instance_id in ids],
         )
 
     def may(self, call, instance_id):
@@ -524,6 +647,69 @@ class Account:
         self.wait_for(lambda: grouped in self.look(instance_id)["Tags"], "it is in no group")
         ask("grouped", DENIED)
 
+    def turn_databases(self):
+        """Stop and start of databases, and what RDS refuses"""
+        databases = self.databases
+        databases.create()
+        self.wait_for(lambda: self.are("available"), "they are not available", every=10, times=4)
+
+        def ask(what, action, kind, expect):
+            self.ask(what, expect, lambda: databases.turn(action, kind), lambda: [databases.told()[kind][0]])
+
+        ask("stop-member", "stop", "member", "InvalidParameterCombination")
+        ask("start-started-db", "start", "db", "InvalidDBInstanceState")
+        ask("start-started-cluster", "start", "cluster", "InvalidDBClusterStateFault")
+        self.follow("stop", "stopped")
+        ask("stop-stopped-db", "stop", "db", "InvalidDBInstanceState")
+        ask("stop-stopped-cluster", "stop", "cluster", "InvalidDBClusterStateFault")
+        self.follow("start", "available")
+
+    def are(self, status):
+        """Whether all databases are."""
+        return [told[0] for told in self.databases.told().values()] == [status] * len(DATABASES)
+
+    def follow(self, action, status):
+        """Stops or starts the databases, and writes down what RDS tells until they are there and its log says so."""
+        by, seen, events, latest = now(), [], {}, {}
+
+        def look():
+            for kind, told in self.databases.told().items():
+                if latest.get(kind) != told:
+                    latest[kind] = told
+                    said, restart = told[0], told[1] and rfc3339(told[1])
+                    change = {"at": rfc3339(now()), "database": kind, "status": said}
+                    seen.append({**change, "automatic_restart_time": restart})
+            for kind, event in self.databases.events(by):
+                at, message = rfc3339(event["Date"]), masked(event["Message"])
+                told = {"at": at, "seen": rfc3339(now()), "database": kind, "categories": event["EventCategories"]}
+                events.setdefault((kind, at, message), {**told, "message": message})
+
+        def arrived():
+            look()
+            return self.are(status)
+
+        def logged():
+            look()
+            word = {"stop": "stopped", "start": "started"}[action]
+            told = {kind for kind, _, message in events if message.rstrip(".").endswith(f" {word}")}
+            return told >= {"db", "cluster"}
+
+        look()
+        for kind in ("db", "cluster"):
+            self.databases.turn(action, kind)
+        try:
+            self.wait_for(arrived, f"they are not {status}", every=5, times=4)
+            self.wait_for(logged, "RDS's log does not say so", every=5)
+        except NotRecorded as error:
+            # What was seen by then is a fact all the same.
+            self.missing.append(f"databases, {action}: {error}")
+        told = {"what": action, "by": rfc3339(by), "seen": seen, "events": list(events.values())}
+        text = json.dumps(told, indent=2)
+        (self.arguments.out / "databases").mkdir(exist_ok=True)
+        (self.arguments.out / "databases" / f"{action}.json").write_text(text + "\n")
+        print(f"    {action}: {text}", flush=True)
+        self.recorded.append(f"databases, {action}")
+
     def run(self):
         for name, story in STORIES.items():
             if name not in self.arguments.only:
@@ -553,13 +739,16 @@ STORIES = {
     "disabled-key": Account.start_with_disabled_key,
     "capacity": Account.start_beyond_capacity,
     "permissions": Account.ask_for_permission,
+    "databases": Account.turn_databases,
 }
+UNASKED = [name for name in STORIES if name != "databases"]
 # What they take besides instances.
 TAKES = {
     ("no-grant", "disabled-key"): "a KMS key, which is deleted but lingers for 7 days ($1 a month, by the hour)",
     ("no-grant", "permissions"): "a role that may stop and start instances with a tag of this script",
     ("permissions",): "a launch template and an Auto Scaling group, with the instance in it",
     ("capacity",): "a capacity reservation for one instance, which costs what the instance costs",
+    ("databases",): "a DB instance (db.t4g.micro, 20 GB) and an Aurora cluster with one member (db.t4g.medium)",
 }
 
 
@@ -567,17 +756,27 @@ def consent(account_id, region, account):
     """Says what will be done and asks whether it may."""
     kind, left = account.arguments.type, sorted(account.left_behind())
     only = {name: story for name, story in STORIES.items() if name in account.arguments.only}
+    instances = only.keys() & set(UNASKED)
     print(f"Account {account_id}, region {region}.")
-    print(f"This launches instances ({kind}, encrypted disk of 8 GB), one or two at a time; stops, starts, reboots and")
-    print("hibernates them; and terminates them in the end. It will tell of:")
+    if instances:
+        print(f"This launches instances ({kind}, encrypted disk of 8 GB), one or two at a time; stops, starts, reboots")
+        print("and hibernates them; and terminates them in the end.")
+    if "databases" in only:
+        left += [f"{kind} {DATABASES[kind]}" for kind in account.databases.told()]
+        print("This creates databases, stops and starts them, and deletes them in the end, without a snapshot.")
+    print("It will tell of:")
     for name, story in only.items():
         print(f"  {name}: {story.__doc__}")
     for stories, what in TAKES.items():
         if asked := [name for name in stories if name in only]:
             print(f"For {' and '.join(asked)} it makes {what}.")
-    print("All of it together takes less than an hour, and some US cents. All but the key is gone in the end.")
+    if instances:
+        print("The instances take less than an hour, and some US cents.")
+    if "databases" in only:
+        print("The databases take one to three hours, at 10 to 15 US cents an hour.")
+    print("All but the key is gone in the end.")
     if left:
-        print(f"It also terminates what an earlier run has left behind: {', '.join(left)}.")
+        print(f"It also removes what an earlier run has left behind: {', '.join(left)}.")
     print(f"The facts go to {account.arguments.out}.")
     if account.arguments.yes:
         return True
@@ -590,13 +789,19 @@ def consent(account_id, region, account):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--only", nargs="+", choices=STORIES, default=list(STORIES), help="what to tell of, else all")
+    parser.add_argument(
+        "--only", nargs="+", choices=STORIES, default=UNASKED, help="what to tell of, else all but databases"
+    )
     parser.add_argument("--type", choices=ARCHITECTURES, default="t3.micro")
     parser.add_argument("--subnet", help="where to launch; the default network unless given")
-    parser.add_argument("--wait", type=float, default=900, metavar="SECONDS", help="for one thing to happen, at most")
+    parser.add_argument(
+        "--wait", type=float, default=900, metavar="SECONDS",
+        help="for one thing to happen, at most; for a database to turn, four times that",
+    )
     parser.add_argument("--out", type=Path, default=FACTS, help="the folder for the facts")
     arguments = parser.parse_args()
-    elsewhere = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2"))
+    names = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL_RDS")
+    elsewhere = any(os.environ.get(name) for name in names)
     if elsewhere and arguments.out.resolve() == FACTS:
         sys.exit("AWS_ENDPOINT_URL is set, and no emulator makes facts: unset it, or give another folder with --out.")
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -12,10 +12,14 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-from local_aws import FLEET, REGION, ROOT, LocalAws, LocalAwsError, next_edge, poll, scheduled_fleet, started_by_hand
+from local_aws import (
+    FLEET, REGION, ROOT, LocalAws, LocalAwsError, next_edge, poll, scheduled_databases, scheduled_fleet,
+    started_by_hand,
+)
 
 SECONDS = 180  # for a rule: it fires once a minute, and is looked at every ten seconds; a busy machine takes longer
 EVERY_MINUTE = "rate(1 minute)"
+SERVICES = "ec2,rds"
 SPINNER = "|/-\\"
 
 
@@ -97,19 +101,25 @@ def demo(binary):
     step("Starting a local AWS")
     with LocalAws() as aws:
         edge = next_edge(seconds=15)  # far enough to launch before it
-        fleet = {**FLEET, **scheduled_fleet(edge)}
-        step(f"Launching {len(fleet)} instances; the windows in their tags end or begin at {edge:%H:%M} UTC")
+        databases = scheduled_databases(edge)
+        fleet = {**FLEET, **scheduled_fleet(edge), **databases}
+        step(
+            f"Launching {len(fleet) - len(databases)} instances and a database;"
+            f" the windows in their tags end or begin at {edge:%H:%M} UTC"
+        )
         ids = aws.launch_fleet(fleet, before=edge)
         before = aws.fleet_states()
 
-        step(f"Before anything is deployed: stopinator plan --at {edge:%H:%M}\n")
-        print(indented(command_line(aws, "plan", "--at", f"{edge:%H:%M}")))
-        planned = json.loads(command_line(aws, "plan", "--at", f"{edge:%H:%M}", "--output", "json"))
+        plan = ["plan", "--services", SERVICES, "--at", f"{edge:%H:%M}"]
+        step(f"Before anything is deployed: stopinator {' '.join(plan)}\n")
+        print(indented(command_line(aws, *plan)))
+        planned = json.loads(command_line(aws, *plan, "--output", "json"))
         foretold = {row["id"]: row["decision"] for row in planned["instances"] if row["decision"] != "keep"}
 
         step("Deploying template.yaml with sam deploy, its stop rule and its tick rule at rate(1 minute)")
         outputs = aws.deploy(
-            binary, StopScheduleExpression=EVERY_MINUTE, TickScheduleExpression=EVERY_MINUTE, LogLevel="DEBUG"
+            binary, Services=SERVICES, StopScheduleExpression=EVERY_MINUTE, TickScheduleExpression=EVERY_MINUTE,
+            LogLevel="DEBUG",
         )
         log_group = outputs["LogGroupName"]
 
@@ -131,7 +141,7 @@ def demo(binary):
         lines = aws.log_lines(log_group)
 
         step("The fleet, and what the function's own log says of it\n")
-        rows = [("instance", "name", "tag", "hold", "before", "after", "run", "decision", "outcome", "reason")]
+        rows = [("id", "name", "tag", "hold", "before", "after", "run", "decision", "outcome", "reason")]
         for name, member in fleet.items():
             line = said[member.action].get(ids[name], {})
             rows.append((

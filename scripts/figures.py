@@ -48,7 +48,8 @@ def costs() -> list:
         (f"the metrics `Found` and `Duration`, at ${METRIC:.2f}", always),
         ("`Stopped`, `Started` and `InstanceHoursSaved`, each in one hour of 24", sometimes),
         (
-            f"nine alarms at ${ALARM:.2f} (eleven with the start rule on) and the metric `StopRuns`, if somebody listens",
+            f"nine alarms at ${ALARM:.2f} (two more with the start rule on, one more with databases)"
+            " and the metric `StopRuns`, if somebody listens",
             ALARMS * ALARM + METRIC / 24,
         ),
         ("dashboard, if on", DASHBOARD),

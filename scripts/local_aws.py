@@ -1,7 +1,7 @@
 """A local AWS for demo and tests: ministack, the project's own template in it, and a small fleet.
 
     with LocalAws() as aws:
-        aws.launch_fleet()
+        aws.launch_fleet()  # instances, and databases
         outputs = aws.deploy(binary, StopScheduleExpression="rate(1 minute)")
         said = aws.wait_for_run(outputs["LogGroupName"])
         aws.fleet_states(), aws.log_lines(outputs["LogGroupName"])
@@ -37,11 +37,16 @@ REGION = "ap-northeast-2"
 # It refuses a template with a type of resource that it does not know; these are cut out of it, whole.
 UNKNOWN_TO_MINISTACK = re.compile(r"^  \w+:\n    Type: AWS::Logs::QueryDefinition\n(?:(?:    .*)?\n)*", re.MULTILINE)
 # Its `main`, but more patient: it takes an invocation's output to be over after 5 ms of silence, and what comes later
-# on a busy machine is in the log group only after that process's next invocation, if there is one.
-MINISTACK = """
+# on a busy machine is in the log group only after that process's next invocation, if there is one. And like RDS, it
+# says nothing of the cluster or the source that a database does not have, where ministack says an empty text.
+MINISTACK = r"""
+import re
 from functools import partialmethod
 from ministack.app import main
 from ministack.core.lambda_runtime import Worker
+from ministack.services import rds
+told, nothing = rds._instance_xml, r"<(DBClusterIdentifier|ReadReplicaSourceDBInstanceIdentifier)></\1>"
+rds._instance_xml = lambda instance: re.sub(nothing, "", told(instance))
 Worker._drain_stderr_bounded = partialmethod(
     Worker._drain_stderr_bounded, first_line_wait=5, idle_confirm=0.5, hard_cap=30
 )
@@ -51,13 +56,14 @@ ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_6
 
 
 class Member(NamedTuple):
-    """An instance of the fleet: how it begins, and what the rule that decides about it should make of it."""
+    """One of the fleet: how it begins, and what the rule that decides about it should make of it."""
 
     tags: dict
     before: str
     after: str
     reason: str = ""  # why it is kept; empty for the ones that are acted on
     action: str = "stop"  # of the runs that decide about it
+    kind: str = "instance"  # or, with RDS's words for its states, "db" or "cluster"
 
 
 # One instance for each thing that can be the matter with the stop rule.
@@ -85,6 +91,12 @@ def scheduled_fleet(edge):
         "early-bird": Member({"Stopinator": begins}, "stopped", "running", action="schedule"),
         "on-hold": Member({"Stopinator": ends, "Stopinator-Hold": until}, "running", "running", "held", "schedule"),
     }
+
+
+def scheduled_databases(edge):
+    """The same for databases. ministack's arrive at once, and have no log: RDS's would be long on their way."""
+    ends = scheduled_fleet(edge)["office"].tags
+    return {"orders": Member(ends, "available", "stopped", action="schedule", kind="db")}
 
 
 def started_by_hand(edge):
@@ -283,7 +295,9 @@ class LocalAws:
         return self.client("ec2").describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
 
     def launch(self, name, member):
-        """Runs one instance; gives its id."""
+        """Runs one instance or database; gives its id, which of a database is the function's own."""
+        if member.kind != "instance":
+            return self._create(name, member)
         ec2 = self.client("ec2")
         tags = [{"Key": key, "Value": value} for key, value in {"Name": name, **member.tags}.items()]
         launched = ec2.run_instances(
@@ -295,16 +309,34 @@ class LocalAws:
             ec2.stop_instances(InstanceIds=[instance_id])
         return instance_id
 
+    def _create(self, name, member):
+        """Creates one database. Its state is all there is of it: no engine runs."""
+        rds = self.client("rds")
+        if member.kind == "cluster":
+            create, stop, identifier = rds.create_db_cluster, rds.stop_db_cluster, {"DBClusterIdentifier": name}
+            details = {"Engine": "aurora-postgresql"}
+        else:
+            create, stop, identifier = rds.create_db_instance, rds.stop_db_instance, {"DBInstanceIdentifier": name}
+            details = {"Engine": "postgres", "DBInstanceClass": "db.t4g.micro", "AllocatedStorage": 20}
+        tags = [{"Key": key, "Value": value} for key, value in member.tags.items()]
+        create(**identifier, **details, MasterUsername="somebody", MasterUserPassword="something", Tags=tags)
+        if member.before == "stopped":
+            stop(**identifier)
+        return f"{member.kind}:{name}"
+
     def launch_fleet(self, fleet=FLEET, before=None):
-        """Runs a fleet; gives the instance ids by name. Those of `scheduled_fleet` must run before its edge."""
+        """Runs a fleet; gives the ids by name. Those of `scheduled_fleet` must run before its edge."""
         ids = {name: self.launch(name, member) for name, member in fleet.items()}
         if before and datetime.now(timezone.utc) >= before:
             raise LocalAwsError(f"Launched too late, not before {before:%H:%M:%S} UTC: this machine is too busy.")
         return ids
 
     def fleet_states(self):
-        """The state of every instance, by name, as EC2 has it now."""
-        states = {}
+        """The state of every instance and database, by name, as EC2 and RDS have it now."""
+        instances = self.client("rds").describe_db_instances()["DBInstances"]
+        clusters = self.client("rds").describe_db_clusters()["DBClusters"]
+        states = {database["DBInstanceIdentifier"]: database["DBInstanceStatus"] for database in instances}
+        states |= {database["DBClusterIdentifier"]: database["Status"] for database in clusters}
         for page in self.client("ec2").get_paginator("describe_instances").paginate():
             for reservation in page["Reservations"]:
                 for instance in reservation["Instances"]:
@@ -332,7 +364,7 @@ class LocalAws:
         return lines
 
     def said(self, log_group, action, since=None):
-        """By instance id: the first line about it in a finished run with this action, decided at or after `since`."""
+        """By id: the first line about it in a finished run with this action, decided at or after `since`."""
         lines = self.log_lines(log_group)
         runs = {
             line["requestId"] for line in lines
@@ -342,7 +374,7 @@ class LocalAws:
         return {line["id"]: line for line in reversed(lines) if "id" in line and line.get("requestId") in runs}
 
     def wait_for_run(self, log_group, action="stop", ids=(), since=None, seconds=180, waiting=lambda elapsed: None):
-        """Waits until finished runs with this action have said something of these instances, or of any; gives `said`.
+        """Waits until finished runs with this action have said something of these ids, or of any; gives `said`.
 
         Calls waiting(elapsed) every second. An ERROR line ends the wait, unless it is older.
         """

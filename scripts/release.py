@@ -45,6 +45,9 @@ INTERFACE = "AWS::CloudFormation::Interface"
 # What the header of a Linux program says of its processor, what AWS calls that, and what cargo-lambda compiles for.
 MACHINES = {62: ("x86_64", "x86_64-unknown-linux-gnu"), 183: ("arm64", "aarch64-unknown-linux-gnu")}
 
+# In the plain template, of a parameter. More of it is cut at its first sentence.
+LONGEST_DESCRIPTION = 130
+
 # The plain template is rolled out to many accounts at once, so it does nothing until somebody says so.
 DEFAULTS = {
     "DryRun": "true",
@@ -137,6 +140,24 @@ def write_command_line(wheel, version, directory):
     path.write_bytes(gzip.compress(packed.getvalue(), mtime=0))
 
 
+def shortened(template):
+    """Takes away what the plain template has no room for, and what is missed least.
+
+    Labels of parameters and descriptions of outputs: their names say nearly the same. What a value must be, where
+    CloudFormation says it as well when it refuses one: it names the list or the limit, or the pattern, and that of an
+    ARN or an id can be read. And of a long description all but its first sentence, which has what must be known.
+    """
+    del template["Metadata"][INTERFACE]["ParameterLabels"]
+    for output in template["Outputs"].values():
+        del output["Description"]
+    for parameter in template["Parameters"].values():
+        pattern = parameter.get("AllowedPattern", "")
+        if {"AllowedValues", "MinValue"} & parameter.keys() or pattern.startswith(("^(arn:", "^(subnet-", "^(sg-")):
+            del parameter["ConstraintDescription"]
+        if len(parameter["Description"]) > LONGEST_DESCRIPTION:
+            parameter["Description"] = re.sub(r"(?<=\.) .*", "", parameter["Description"], flags=re.DOTALL)
+
+
 def plain_template(version):
     """The template without macros, which service-managed StackSets refuse; no schedule is on, and dry run is.
 
@@ -144,20 +165,20 @@ def plain_template(version):
     """
     template = expand()
     template["Description"] += (
-        f" Release {version} without macros, written by scripts/release.py from template.yaml, which has the comments."
-        " Unless told otherwise no rule is on and every run is a dry run."
+        f" Release {version} without macros, written by scripts/release.py from template.yaml, which has the comments;"
+        " docs/settings.md says more of the parameters. Unless told otherwise no rule is on and every run is a dry run."
     )
     del template["Metadata"][REPOSITORY]
     interface = template["Metadata"][INTERFACE]
     interface["ParameterGroups"].insert(
         0, {"Label": {"default": "Where the code is"}, "Parameters": list(CODE_PARAMETERS)}
     )
-    del interface["ParameterLabels"]  # for want of room; a parameter's name says nearly the same
     parameters = {**json.loads(json.dumps(CODE_PARAMETERS)), **template["Parameters"]}
     for name, default in DEFAULTS.items():
         parameters[name]["Default"] = default
     parameters["Architecture"]["Description"] = "Processor architecture. The bucket must hold the package for it."
     template["Parameters"] = parameters
+    shortened(template)
     # The name of the package holds version and architecture: a template never meets another version's code,
     # and a new version is new code to Lambda.
     template["Resources"][FUNCTION]["Properties"]["Code"] = {

@@ -19,6 +19,7 @@ pub mod meant;
 pub mod place;
 pub mod plan;
 mod quote;
+pub mod rds;
 pub mod reason;
 pub mod report;
 pub mod request;
@@ -27,6 +28,7 @@ pub mod resource;
 pub mod run;
 pub mod schedule;
 pub mod settings;
+pub mod settled;
 #[cfg(feature = "lambda")]
 pub mod telemetry;
 #[cfg(test)]

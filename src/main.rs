@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let clients = Clients::from_environment(&settings.regions).await;
+    let clients = Clients::from_environment(&settings).await;
     let handler = &Handler::new(settings, clients);
     let service = service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let now = Timestamp::now();

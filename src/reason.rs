@@ -46,24 +46,30 @@ reasons! {
     Gone "gone" "it is terminated, or about to be, or its id is not known"
     ServiceManaged "service-managed" "an AWS service or a cluster owns it"
     AsgMember "asg-member" "it is a member of an Auto Scaling group, which would replace it"
+    ClusterMember "cluster-member" "it is a member of a database cluster, whose tag counts"
     InstanceStoreRoot "instance-store-root" "its root device is an instance store, so it cannot be stopped"
     InstanceStoreData "instance-store-data"
         "it is untagged, and its type has instance-store disks, which a stop erases"
-    CannotStop "cannot-stop" "its lifecycle cannot be stopped, as that of a capacity block"
+    CannotStop "cannot-stop"
+        "its lifecycle cannot be stopped, as that of a capacity block, or its engine, as SQL Server in several zones"
+    ReadReplica "read-replica" "it is a read replica, or has one, and RDS stops neither"
     SpotInterrupted "spot-interrupted" "it is a Spot Instance that EC2 stopped, and only EC2 may start it again"
+    Unhealthy "unhealthy" "RDS shows a fault that somebody has to mend; `detail` has its word for it"
     InvalidSchedule "invalid-schedule"
         "its tag does not parse; `detail` names the piece that does not fit, and what is expected there"
     PlainTag "plain-tag" "on `schedule`: its tag is plain"
     OwnSchedule "own-schedule" "on `stop` and `start`: its tag has a schedule"
     InvalidHold "invalid-hold" "its hold does not parse"
     Held "held" "its hold is in force; `detail` says until when"
-    InTransition "in-transition" "it is pending or stopping"
+    InTransition "in-transition" "it is on its way, or takes no call now"
     AlreadyStopped "already-stopped" "there is nothing to stop"
     AlreadyRunning "already-running" "there is nothing to start"
     StartedByHand "started-by-hand"
         "it started at or after the trigger's time, or its schedule's latest edge, so somebody may want it"
     StoppedByHand "stopped-by-hand"
         "somebody stopped it at or after the trigger's time, or its schedule's latest edge"
+    StartTimeUnknown "start-time-unknown"
+        "RDS does not tell whether it was started before its schedule's latest edge, or the trigger's time"
     StopTimeUnknown "stop-time-unknown"
         "nobody knows whether it was stopped before its schedule's latest edge, which was 60 minutes ago or more"
     Bounced "bounced" "it was started, and fell back"
@@ -71,9 +77,12 @@ reasons! {
     StopProtected "stop-protected" "whoever owns it protects it against stopping"
     SpotOneTime "spot-one-time" "it is a Spot Instance whose request is for one time only"
     NotPermitted "not-permitted" "the function's role may not do this"
+    KmsKey "kms-key" "RDS cannot use the key that encrypts it"
+    CannotStart "cannot-start" "something that it needs to start is not as it was; `detail` has what RDS said"
     Ec2Error "ec2-error" "of what EC2 said, which is in `detail`"
-    Throttled "throttled" "EC2 had no tokens to spare"
-    NoCapacity "no-capacity" "EC2 has no room for it"
+    RdsError "rds-error" "of what RDS said, which is in `detail`"
+    Throttled "throttled" "AWS had no tokens to spare"
+    NoCapacity "no-capacity" "AWS has no room for it"
     TooMany "too-many" "the plan has more actions than the breaker lets through"
     NoTimeLeft "no-time-left"
         "the time of the run was over, or its schedule's action was no longer due when its turn came"
@@ -104,14 +113,22 @@ pub enum Why {
     ServiceManaged,
     /// [`Reason::AsgMember`].
     AsgMember,
+    /// [`Reason::ClusterMember`], of this cluster.
+    ClusterMember(Box<str>),
     /// [`Reason::InstanceStoreRoot`].
     InstanceStoreRoot,
     /// [`Reason::InstanceStoreData`].
     InstanceStoreData,
     /// [`Reason::CannotStop`].
     CannotStop,
+    /// [`Reason::CannotStop`], of a database: what RDS does not stop.
+    EngineCannotStop(&'static str),
+    /// [`Reason::ReadReplica`].
+    ReadReplica,
     /// [`Reason::SpotInterrupted`], with what EC2 says of the interruption.
     SpotInterrupted(Box<str>),
+    /// [`Reason::Unhealthy`], with RDS's word for it.
+    Unhealthy(Box<str>),
     /// [`Reason::InvalidSchedule`].
     InvalidSchedule(Box<ParseError>),
     /// [`Reason::PlainTag`].
@@ -124,10 +141,16 @@ pub enum Why {
     Held(Timestamp),
     /// [`Reason::InTransition`].
     InTransition,
+    /// [`Reason::InTransition`], of a database, with RDS's word for it.
+    Busy(Box<str>),
+    /// [`Reason::InTransition`], of a database that ought to have arrived long since: RDS's word, and at what it ought to.
+    Unsettled(Box<(Box<str>, Mark)>),
     /// [`Reason::InTransition`]: it was listed twice, and not alike.
     ListedTwice,
     /// [`Reason::AlreadyStopped`].
     AlreadyStopped,
+    /// [`Reason::AlreadyStopped`], of a database: until AWS starts it.
+    StoppedUntil(Timestamp),
     /// [`Reason::AlreadyRunning`].
     AlreadyRunning,
     /// [`Reason::StartedByHand`]: when, and what that is held against.
@@ -138,6 +161,8 @@ pub enum Why {
     StoppedByHand(Box<(Timestamp, Mark)>),
     /// [`Reason::StoppedByHand`]: it started at this instant, which is not before the mark, and was stopped since.
     StoppedSince(Box<(Timestamp, Mark)>),
+    /// [`Reason::StartTimeUnknown`].
+    StartUnclear(Box<Mark>),
     /// [`Reason::StopTimeUnknown`].
     StopTimeUnknown(Box<Mark>),
     /// [`Reason::Bounced`].
@@ -179,24 +204,34 @@ impl Why {
             Self::Gone | Self::UnknownId => Reason::Gone,
             Self::ServiceManaged => Reason::ServiceManaged,
             Self::AsgMember => Reason::AsgMember,
+            Self::ClusterMember(_) => Reason::ClusterMember,
             Self::InstanceStoreRoot => Reason::InstanceStoreRoot,
             Self::InstanceStoreData => Reason::InstanceStoreData,
-            Self::CannotStop => Reason::CannotStop,
+            Self::CannotStop | Self::EngineCannotStop(_) => Reason::CannotStop,
+            Self::ReadReplica => Reason::ReadReplica,
+            Self::Unhealthy(_) => Reason::Unhealthy,
             Self::SpotInterrupted(_) => Reason::SpotInterrupted,
             Self::InvalidSchedule(_) => Reason::InvalidSchedule,
             Self::PlainTag => Reason::PlainTag,
             Self::OwnSchedule => Reason::OwnSchedule,
             Self::InvalidHold(_) => Reason::InvalidHold,
             Self::Held(_) => Reason::Held,
-            Self::InTransition | Self::ListedTwice => Reason::InTransition,
-            Self::AlreadyStopped => Reason::AlreadyStopped,
+            Self::InTransition | Self::Busy(_) | Self::Unsettled(_) | Self::ListedTwice => Reason::InTransition,
+            Self::AlreadyStopped | Self::StoppedUntil(_) => Reason::AlreadyStopped,
             Self::AlreadyRunning => Reason::AlreadyRunning,
             Self::StartedByHand(_) | Self::StartTimeUnknown => Reason::StartedByHand,
             Self::StoppedByHand(_) | Self::StoppedSince(_) => Reason::StoppedByHand,
+            Self::StartUnclear(_) => Reason::StartTimeUnknown,
             Self::StopTimeUnknown(_) => Reason::StopTimeUnknown,
             Self::Bounced(_) => Reason::Bounced,
             Self::NotDue(_) => Reason::NotDue,
         }
+    }
+
+    /// Whether it is about a database that ought to have arrived long since.
+    #[must_use]
+    pub const fn is_unsettled(&self) -> bool {
+        matches!(self, Self::Unsettled(_))
     }
 
     /// The detail, where there is more to say.
@@ -209,18 +244,24 @@ impl Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownId => f.write_str("EC2 does not know this id here"),
+            Self::UnknownId => f.write_str("AWS does not know this id here"),
+            Self::ClusterMember(cluster) => write!(f, "tag cluster:{cluster} instead"),
+            Self::EngineCannotStop(what) => write!(f, "RDS does not stop {what}"),
+            Self::Unhealthy(status) | Self::Busy(status) => write!(f, "RDS calls it `{status}`"),
+            Self::Unsettled(late) => write!(f, "RDS still calls it `{}`, although {}", late.0, late.1),
+            Self::StoppedUntil(then) => write!(f, "AWS starts it at {then}"),
             Self::SpotInterrupted(told) => write!(f, "{told}: only EC2 may start it again"),
             Self::InvalidSchedule(error) | Self::InvalidHold(error) => error.fmt(f),
             Self::Held(until) => write!(f, "until {until}"),
-            Self::ListedTwice => f.write_str("EC2 listed it twice, and not alike"),
+            Self::ListedTwice => f.write_str("AWS listed it twice, and not alike"),
             Self::StartedByHand(hand) => write!(f, "started at {}, not before {}", hand.0, hand.1),
             Self::StartTimeUnknown => f.write_str("EC2 does not tell when it started"),
             Self::StoppedByHand(hand) => write!(f, "stopped at {}, not before {}", hand.0, hand.1),
             Self::StoppedSince(start) => {
                 write!(f, "started at {}, not before {}, and stopped since", start.0, start.1)
             }
-            Self::StopTimeUnknown(mark) => write!(f, "EC2 does not tell whether it was stopped before {mark}"),
+            Self::StartUnclear(mark) => write!(f, "RDS does not tell whether it was started before {mark}"),
+            Self::StopTimeUnknown(mark) => write!(f, "AWS does not tell whether it was stopped before {mark}"),
             Self::Bounced(start) => {
                 write!(f, "{}: the last start fell back; ", start.told)?;
                 if let Some(advice) = start.advice {
@@ -247,6 +288,7 @@ impl fmt::Display for Why {
             | Self::InstanceStoreRoot
             | Self::InstanceStoreData
             | Self::CannotStop
+            | Self::ReadReplica
             | Self::PlainTag
             | Self::OwnSchedule
             | Self::InTransition

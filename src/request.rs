@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::action::RequestedAction;
 use crate::place::Region;
-use crate::resource::InstanceId;
+use crate::resource::{Kind, ResourceId};
 
 /// What to do, for which instant, and how far.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +19,16 @@ pub struct Request {
     pub instant: Timestamp,
     /// Plan and report only: by the settings or by the command.
     pub dry_run: bool,
-    /// Only these instances, where given; never empty.
-    pub instance_ids: Option<BTreeSet<InstanceId>>,
+    /// Only these, where given; never empty. They narrow and never widen.
+    pub only: Option<BTreeSet<ResourceId>>,
     /// The regions to look in: sorted, each once, at least one.
     pub regions: Vec<Region>,
+}
+
+impl Request {
+    /// Whether it may be about resources of this kind.
+    #[must_use]
+    pub fn is_about(&self, kind: Kind) -> bool {
+        self.only.as_ref().is_none_or(|ids| ids.iter().any(|id| id.kind() == kind))
+    }
 }

@@ -1,9 +1,10 @@
-//! What was found, in the project's own words: an instance, and what a decision about it and an action need to know.
+//! What was found, in the project's own words: an instance or a database, and what a decision about it and an action need
+//! to know.
 
 use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::place::Region;
@@ -83,7 +84,179 @@ pub struct InstanceIdError {
     text: String,
 }
 
-/// The states of an instance.
+/// What a resource is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// An EC2 instance.
+    Instance,
+    /// An RDS DB instance that is no member of a cluster.
+    Db,
+    /// A cluster of Aurora, `DocumentDB` or Neptune.
+    Cluster,
+}
+
+impl Kind {
+    /// The word as it stands in responses and logs, and before the name of a database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Instance => "instance",
+            Self::Db => "db",
+            Self::Cluster => "cluster",
+        }
+    }
+}
+
+/// A database as its ARN names it: `db:orders`, or `cluster:orders`; the two have name spaces of their own.
+///
+/// Source: <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.ARN.html>
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct DatabaseId(Box<str>);
+
+impl DatabaseId {
+    /// The id of a database of this kind.
+    ///
+    /// # Errors
+    ///
+    /// A name that RDS would not give: it has 1 to 63 letters, digits and hyphens, the first a letter.
+    pub fn new(kind: Kind, name: &str) -> Result<Self, DatabaseIdError> {
+        Self::try_from(format!("{}:{name}", kind.as_str()))
+    }
+
+    /// The id as it stands in responses and logs.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        if self.0.starts_with("db:") { Kind::Db } else { Kind::Cluster }
+    }
+
+    /// RDS's own name for it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.split_once(':').map_or(&*self.0, |(_, name)| name)
+    }
+}
+
+impl TryFrom<String> for DatabaseId {
+    type Error = DatabaseIdError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let name = text.strip_prefix("db:").or_else(|| text.strip_prefix("cluster:")).unwrap_or_default();
+        let is_one = name.len() <= 63
+            && name.starts_with(|first: char| first.is_ascii_alphabetic())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        // RDS keeps names in small letters.
+        if is_one {
+            Ok(Self(text.to_ascii_lowercase().into()))
+        } else {
+            Err(DatabaseIdError { text: quote::word(&text) })
+        }
+    }
+}
+
+impl fmt::Display for DatabaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for DatabaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that is no database's id.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is not a database; one is written `db:orders`, or `cluster:orders`")]
+pub struct DatabaseIdError {
+    text: String,
+}
+
+/// The id of a resource. Instances come before databases.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ResourceId {
+    /// Of an EC2 instance.
+    Instance(InstanceId),
+    /// Of a database.
+    Database(DatabaseId),
+}
+
+impl ResourceId {
+    /// The id as it stands in responses and logs.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Instance(id) => id.as_str(),
+            Self::Database(id) => id.as_str(),
+        }
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Instance(_) => Kind::Instance,
+            Self::Database(id) => id.kind(),
+        }
+    }
+
+    /// The id, where it is an instance's.
+    #[must_use]
+    pub fn instance(&self) -> Option<InstanceId> {
+        match self {
+            Self::Instance(id) => Some(*id),
+            Self::Database(_) => None,
+        }
+    }
+
+    /// The id, where it is a database's.
+    #[must_use]
+    pub fn database(&self) -> Option<&DatabaseId> {
+        match self {
+            Self::Instance(_) => None,
+            Self::Database(id) => Some(id),
+        }
+    }
+}
+
+impl From<InstanceId> for ResourceId {
+    fn from(id: InstanceId) -> Self {
+        Self::Instance(id)
+    }
+}
+
+impl From<DatabaseId> for ResourceId {
+    fn from(id: DatabaseId) -> Self {
+        Self::Database(id)
+    }
+}
+
+impl fmt::Display for ResourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for ResourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for ResourceId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// The states of a resource: EC2's, and what RDS's come to.
 ///
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceState.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +265,8 @@ pub enum State {
     Pending,
     /// Running, and billed for it.
     Running,
+    /// A database that runs, and takes no call now: it is being backed up, modified, upgraded.
+    Busy,
     /// On its way to stopped.
     Stopping,
     /// Stopped; only its volumes are billed.
@@ -104,32 +279,40 @@ pub enum State {
     Unknown,
 }
 
-/// What was found out about one instance, reduced to what a decision needs.
+/// What was found out about one resource, reduced to what a decision needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Instance {
+pub struct Resource {
     /// Its id.
-    pub id: InstanceId,
+    pub id: ResourceId,
     /// Where it is.
     pub region: Region,
     /// The value of its `Name` tag.
     pub name: Option<Box<str>>,
     /// Its state when it was looked at.
     pub state: State,
-    /// The value of the deployment's tag, as it was found; `None` where the instance does not carry the key.
+    /// RDS's own word for the state of a database.
+    pub status: Option<Box<str>>,
+    /// The value of the deployment's tag, as it was found; `None` where the resource does not carry the key.
     pub tag: Option<Box<str>>,
     /// The value of the hold's tag, as it was found.
     pub hold: Option<Box<str>>,
     /// How it was launched, and when it last started.
     pub launch: Launch,
-    /// Whether its last start was AWS's own, and nobody's hand.
-    pub started_by_aws: bool,
+    /// What is told of its last start.
+    pub last_start: LastStart,
     /// Who stopped it last.
     pub last_stop: LastStop,
     /// What forbids any action, whatever its tag says: the first such reason.
     pub forbids: Option<Why>,
 }
 
-impl Instance {
+impl Resource {
+    /// Whether it is a database of which RDS was not asked, or did not answer, what became of it before.
+    #[must_use]
+    pub fn log_was_not_read(&self) -> bool {
+        self.id.database().is_some() && self.last_start == LastStart::NotTold
+    }
+
     /// Notes what forbids any action. Of several, the first in the order of reasons stays.
     pub fn forbid(&mut self, why: Why) {
         if self.forbids.as_ref().is_none_or(|first| why.reason() < first.reason()) {
@@ -138,7 +321,33 @@ impl Instance {
     }
 }
 
-/// Who stopped an instance last, and when, as far as that is told.
+/// What is told of the last start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LastStart {
+    /// Somebody's, at the time that [`Launch`] bears, where it bears one.
+    #[default]
+    BySomebody,
+    /// AWS's own, and nobody's hand.
+    ByAws,
+    /// Of a database: before all that RDS remembers, which is [`RDS_REMEMBERS`].
+    LongAgo,
+    /// Of a database: what RDS remembers contradicts what it shows.
+    Unclear,
+    /// Of a database: RDS was not asked, or did not answer.
+    NotTold,
+}
+
+/// How far back RDS's log of events reaches.
+///
+/// Source: <https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeEvents.html>
+pub const RDS_REMEMBERS: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// How long RDS leaves a database stopped: then AWS starts it.
+///
+/// Source: <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html>
+pub const RDS_KEEPS_STOPPED: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Who stopped a resource last, and when, as far as that is told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum LastStop {
     /// Somebody, by the API or from within; not every way leaves a date.
@@ -236,6 +445,32 @@ mod tests {
         ] {
             assert!(InstanceId::try_from(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn database_ids() {
+        for (good, kind, name) in [
+            ("db:orders", Kind::Db, "orders"),
+            ("cluster:orders-2", Kind::Cluster, "orders-2"),
+            ("db:Orders", Kind::Db, "orders"),
+        ] {
+            let id = DatabaseId::try_from(good.to_owned()).unwrap();
+            assert_eq!((id.kind(), id.name()), (kind, name));
+            assert_eq!(DatabaseId::new(kind, name).unwrap(), id);
+        }
+        let long = format!("db:{}", "a".repeat(64));
+        for bad in ["", "orders", "db:", "db:1st", "db:-", "instance:i", "db:a b", "db:a:b", "Db:a", &long] {
+            assert!(DatabaseId::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+        assert!(DatabaseId::try_from(long[..66].to_owned()).is_ok());
+    }
+
+    #[test]
+    fn instances_come_before_databases() {
+        let mut ids = ["cluster:a", "db:a", "i-0123abcd"].map(crate::testing::resource_id);
+        ids.sort();
+        assert_eq!(ids.map(|id| id.to_string()), ["i-0123abcd", "cluster:a", "db:a"]);
+        assert!(size_of::<ResourceId>() <= 24, "there is one for each row of a fleet");
     }
 
     #[test]

@@ -14,8 +14,9 @@ use crate::quote;
 use crate::zone::zone;
 
 /// Every variable that this function reads under its own prefix.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "STOPINATOR_TAG_KEY",
+    "STOPINATOR_SERVICES",
     "STOPINATOR_ACTION",
     "STOPINATOR_SCOPE",
     "STOPINATOR_TIME_ZONE",
@@ -33,6 +34,8 @@ pub const NAMES: [&str; 11] = [
 pub struct Settings {
     /// The tag key that selects an instance; case-sensitive, 1 to 123 characters, never under `aws:`.
     pub tag_key: Box<str>,
+    /// Whether it looks after databases as well as instances.
+    pub databases: bool,
     /// What a bare scheduled event means.
     pub action: RequestedAction,
     /// Which instances `stop` reaches.
@@ -114,6 +117,7 @@ impl Settings {
         reader.refuse_unknown_names();
         let settings = Self {
             tag_key: reader.read("STOPINATOR_TAG_KEY", "Stopinator", tag_key),
+            databases: reader.read("STOPINATOR_SERVICES", false, databases),
             action: reader.read("STOPINATOR_ACTION", RequestedAction::Stop, action),
             scope: reader.read("STOPINATOR_SCOPE", Scope::Tagged, scope),
             time_zone: reader.read("STOPINATOR_TIME_ZONE", TimeZone::UTC, |text| {
@@ -226,6 +230,16 @@ fn action(text: &str) -> Result<RequestedAction, String> {
     }
 }
 
+/// Instances always; databases where they are asked for.
+fn databases(text: &str) -> Result<bool, String> {
+    let words: Vec<String> = text.split(',').map(|word| word.trim().to_ascii_lowercase()).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["ec2"] => Ok(false),
+        ["ec2", "rds"] => Ok(true),
+        _ => Err(format!("`{text}` is no list of services; give `ec2`, or `ec2,rds` to look after databases, too")),
+    }
+}
+
 fn scope(text: &str) -> Result<Scope, String> {
     match text.to_ascii_lowercase().as_str() {
         "tagged" => Ok(Scope::Tagged),
@@ -267,6 +281,7 @@ mod tests {
             read(&[]).unwrap(),
             Settings {
                 tag_key: "Stopinator".into(),
+                databases: false,
                 action: RequestedAction::Stop,
                 scope: Scope::Tagged,
                 time_zone: TimeZone::UTC,
@@ -286,6 +301,7 @@ mod tests {
     fn everything_set() {
         let settings = read(&[
             ("STOPINATOR_TAG_KEY", "acme:stop-hours"),
+            ("STOPINATOR_SERVICES", "ec2, RDS"),
             ("STOPINATOR_ACTION", "start"),
             ("STOPINATOR_SCOPE", "ALL"),
             ("STOPINATOR_TIME_ZONE", "Asia/Seoul"),
@@ -303,6 +319,7 @@ mod tests {
             settings,
             Settings {
                 tag_key: "acme:stop-hours".into(),
+                databases: true,
                 action: RequestedAction::Start,
                 scope: Scope::All,
                 time_zone: TimeZone::get("Asia/Seoul").unwrap(),
@@ -325,6 +342,10 @@ mod tests {
             ("STOPINATOR_TAG_KEY", "  "),
             ("STOPINATOR_TAG_KEY", "aws:ec2:fleet-id"),
             ("STOPINATOR_TAG_KEY", "a\nb"),
+            ("STOPINATOR_SERVICES", ""),
+            ("STOPINATOR_SERVICES", "rds"),
+            ("STOPINATOR_SERVICES", "ec2 rds"),
+            ("STOPINATOR_SERVICES", "ec2,rds,ecs"),
             ("STOPINATOR_ACTION", "halt"),
             ("STOPINATOR_ACTION", "on"),
             ("STOPINATOR_SCOPE", "everything"),

@@ -22,6 +22,7 @@ use crate::action::{Action, Outcome};
 use crate::ec2::executor::UNTRIED;
 use crate::reason::Reason;
 use crate::report::{Report, Row};
+use crate::resource::Kind;
 
 const METRICS: &str = "stopinator::metrics";
 
@@ -68,7 +69,7 @@ fn level(name: &str) -> LevelFilter {
 /// Logs a run: a line for each instance, then one with the sums.
 pub fn log_run(report: &Report, request_id: &str, took: Duration) {
     for row in &report.instances {
-        log_row(row, request_id);
+        log_row(row, request_id, report);
     }
     for action in [Action::Stop, Action::Start] {
         let refused = |row: &&Row| row.planned() == Some(action) && row.reason() == Some(Reason::NotPermitted);
@@ -123,12 +124,13 @@ impl<S: Subscriber> Layer<S> for MetricsLines {
     }
 }
 
-fn log_row(row: &Row, request_id: &str) {
+fn log_row(row: &Row, request_id: &str, report: &Report) {
     macro_rules! line {
         ($level:ident, $($message:tt)+) => {
             tracing::$level!(
                 requestId = request_id,
                 id = row.entry.id.as_str(),
+                kind = row.kind().map(Kind::as_str),
                 name = row.entry.name.as_deref(),
                 region = row.entry.region.as_ref().map(|region| region.as_str()),
                 decision = row.decision(),
@@ -142,6 +144,9 @@ fn log_row(row: &Row, request_id: &str) {
     match (row.planned(), row.outcome) {
         // Nobody else will tell the owner of the tag.
         (None, _) if matches!(row.reason(), Some(Reason::InvalidSchedule | Reason::InvalidHold)) => line!(warn, "kept"),
+        (None, _) if matches!(row.reason(), Some(Reason::Unhealthy)) || row.is_unsettled() => line!(warn, "kept"),
+        // A tag that nobody reads, where that of its cluster is missing.
+        (None, _) if row.is_member_of_untagged(report) => line!(warn, "kept"),
         (None, _) => line!(debug, "kept"),
         (Some(action), None) => line!(info, "would {action}"),
         (Some(action), Some(outcome @ (Outcome::Accepted | Outcome::Confirmed))) => {

@@ -7,14 +7,18 @@ use crate::place::Region;
 use crate::plan::{Decision, Entry};
 use crate::reason::{Reason, Why};
 use crate::report::{Report, Row};
-use crate::resource::{Instance, InstanceId, LastStop, Launch, State};
+use crate::resource::{DatabaseId, InstanceId, LastStart, LastStop, Launch, Resource, ResourceId, State};
 
 pub(crate) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-pub(crate) fn id(text: &str) -> InstanceId {
-    InstanceId::try_from(text).unwrap()
+/// `i-0123abcd`, `db:orders` or `cluster:orders`.
+pub(crate) fn resource_id(text: &str) -> ResourceId {
+    match InstanceId::try_from(text) {
+        Ok(id) => id.into(),
+        Err(_) => DatabaseId::try_from(text.to_owned()).unwrap().into(),
+    }
 }
 
 pub(crate) fn region(name: &str) -> Region {
@@ -22,16 +26,17 @@ pub(crate) fn region(name: &str) -> Region {
 }
 
 /// Running since yesterday, tagged `true`, nothing in the way.
-pub(crate) fn instance() -> Instance {
-    Instance {
-        id: id("i-0123abcd"),
+pub(crate) fn instance() -> Resource {
+    Resource {
+        id: resource_id("i-0123abcd"),
         region: region("us-east-1"),
         name: None,
         state: State::Running,
+        status: None,
         tag: Some("true".into()),
         hold: None,
         launch: Launch { started_at: Some(at("2026-11-20T09:00:00Z")), ..Launch::default() },
-        started_by_aws: false,
+        last_start: LastStart::BySomebody,
         last_stop: LastStop::Unknown,
         forbids: None,
     }
@@ -40,7 +45,7 @@ pub(crate) fn instance() -> Instance {
 /// A row of the report; one that nothing is planned for is opted out.
 pub(crate) fn row(number: u32, planned: Option<Action>, outcome: Option<Outcome>) -> Row {
     let entry = Entry {
-        id: id(&format!("i-{number:08x}")),
+        id: resource_id(&format!("i-{number:08x}")),
         name: None,
         region: Some(region("ap-northeast-2")),
         launch: Launch::default(),

@@ -10,7 +10,7 @@ use crate::action::RequestedAction;
 use crate::place::Region;
 use crate::quote;
 use crate::request::Request;
-use crate::resource::InstanceId;
+use crate::resource::{DatabaseId, InstanceId, ResourceId};
 use crate::settings::Settings;
 
 /// How far a trigger's time may lie in the future: room for clocks that differ.
@@ -44,6 +44,9 @@ pub enum TriggerError {
     /// A list that narrows to nothing.
     #[error("`{0}`: the list is empty; leave the field out to mean all")]
     EmptyList(&'static str),
+    /// Databases, in a deployment that looks after none.
+    #[error("`databases`: this deployment looks after instances only; STOPINATOR_SERVICES=ec2,rds adds databases")]
+    NoDatabases,
     /// A region that the deployment does not have.
     #[error("`regions`: `{}` is not among this deployment's regions, {deployed:?}", quote::word(region.as_str()))]
     OtherRegion {
@@ -130,6 +133,8 @@ struct Command {
     #[serde(default, deserialize_with = "given")]
     instance_ids: Option<Vec<InstanceId>>,
     #[serde(default, deserialize_with = "given")]
+    databases: Option<Vec<DatabaseId>>,
+    #[serde(default, deserialize_with = "given")]
     regions: Option<Vec<Region>>,
 }
 
@@ -164,7 +169,14 @@ impl ScheduledEvent {
         if !matches!(self.source.as_str(), "aws.events" | "aws.scheduler") {
             return Err(TriggerError::OtherSource(self.source));
         }
-        Ok(Command { action: settings.action, time: Some(self.time), dry_run: None, instance_ids: None, regions: None })
+        Ok(Command {
+            action: settings.action,
+            time: Some(self.time),
+            dry_run: None,
+            instance_ids: None,
+            databases: None,
+            regions: None,
+        })
     }
 }
 
@@ -181,13 +193,31 @@ impl Command {
             time,
             instant: whole_seconds(instant),
             dry_run: settings.dry_run || looks_ahead,
-            instance_ids: self.instance_ids.map(|ids| not_empty("instance_ids", ids)).transpose()?,
+            only: only(self.instance_ids, self.databases, settings)?,
             regions: match self.regions {
                 Some(regions) => narrow(not_empty("regions", regions)?, &settings.regions)?,
                 None => settings.regions.clone(),
             },
         })
     }
+}
+
+/// The instances and databases that are named, where any are.
+fn only(
+    instances: Option<Vec<InstanceId>>,
+    databases: Option<Vec<DatabaseId>>,
+    settings: &Settings,
+) -> Result<Option<BTreeSet<ResourceId>>, TriggerError> {
+    if databases.is_some() && !settings.databases {
+        return Err(TriggerError::NoDatabases);
+    }
+    if instances.is_none() && databases.is_none() {
+        return Ok(None);
+    }
+    let instances = instances.map(|ids| not_empty("instance_ids", ids)).transpose()?;
+    let databases = databases.map(|ids| not_empty("databases", ids)).transpose()?;
+    let instances = instances.into_iter().flatten().map(ResourceId::from);
+    Ok(Some(instances.chain(databases.into_iter().flatten().map(ResourceId::from)).collect()))
 }
 
 /// With no limit on the age, which is for trials with sample events, now stands for the time.
@@ -263,7 +293,7 @@ mod tests {
             time: at("2026-11-21T08:59:00Z"),
             instant: at("2026-11-21T09:00:00Z"),
             dry_run: false,
-            instance_ids: None,
+            only: None,
             regions: settings().regions,
         };
         assert_eq!(parse(&event("2026-11-21T08:59:00Z")).unwrap(), expected);
@@ -283,7 +313,7 @@ mod tests {
         let request = parse(json).unwrap();
         assert_eq!(request.action, RequestedAction::Start);
         assert_eq!(request.time, at("2026-11-21T08:58:00Z"));
-        let ids: Vec<String> = request.instance_ids.unwrap().iter().map(ToString::to_string).collect();
+        let ids: Vec<String> = request.only.unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(ids, ["i-0123456789abcdef0", "i-0123abcd"]);
         assert_eq!(format!("{:?}", request.regions), "[us-east-1]");
     }

@@ -145,10 +145,11 @@ class Between:
 
 
 class Earlier(Between):
-    """What moto tells the time of, launches and stops, was so many hours earlier. Its own are all of this minute."""
+    """What moto tells the time of, a launch, creation or stop, was so many hours earlier. Its own are all recent."""
 
     TIMES = [
         (rb"(?<=<launchTime>)[^<]+(?=</launchTime>)", "%Y-%m-%dT%H:%M:%S.%fZ"),
+        (rb"(?<=<InstanceCreateTime>)[^<]+(?=</InstanceCreateTime>)", "%Y-%m-%dT%H:%M:%S.%fZ"),
         (rb"(?<=User initiated \()[^)]+(?=\))", "%Y-%m-%d %H:%M:%S UTC"),
     ]
 
@@ -193,7 +194,7 @@ def report(result):
     assert set(found) == {"action", "time", "dry_run", "counts", "instances"}
     check_sums(found["counts"], found["dry_run"])
     assert found["counts"]["found"] == len(found["instances"])
-    keys = [(row.get("region", ""), row["id"]) for row in found["instances"]]
+    keys = [(row.get("region", ""), "kind" in row, row["id"]) for row in found["instances"]]  # databases come last
     assert keys == sorted(keys)
     for row in found["instances"]:
         assert row["decision"] in ("stop", "start", "keep")
@@ -495,6 +496,79 @@ def test_scope_all(ec2):
         # It never starts an untagged one.
         report(stopinator.invoke(START))
     assert ec2.states() == dict.fromkeys([tagged, owners_choice, spared, disks], "running") | {plain: "stopped"}
+
+
+# -- databases --
+
+
+class Databases:
+    """moto's RDS in one region. It stops and starts at once, and its log says nothing of either."""
+
+    def __init__(self, ec2, region=SEOUL):
+        self.client = boto3.client(
+            "rds",
+            endpoint_url=ec2.endpoint,
+            region_name=region,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
+
+    def create(self, name, tag=None):
+        """One that runs, its id."""
+        self.client.create_db_instance(
+            DBInstanceIdentifier=name, DBInstanceClass="db.t4g.micro", Engine="postgres", AllocatedStorage=20,
+            MasterUsername="somebody", MasterUserPassword="something",
+            Tags=[{"Key": "Stopinator", "Value": tag}] if tag is not None else [],
+        )
+        return f"db:{name}"
+
+    def states(self):
+        """id -> status, of all."""
+        pages = self.client.get_paginator("describe_db_instances").paginate()
+        told = [database for page in pages for database in page["DBInstances"]]
+        return {f"db:{database['DBInstanceIdentifier']}": database["DBInstanceStatus"] for database in told}
+
+
+def test_more_than_a_page_of_databases(ec2):
+    """RDS knows no filter by tags: all are listed, 100 a page. The last three are on the second one."""
+    rds, machine = Databases(ec2), ec2.launch(tag=window(-3, -1))
+    first = rds.create("a-due", tag=window(-3, -1))
+    others = [rds.create(f"db-{number:03}", tag=window(-1, 3)) for number in range(100)]
+    spared, bare, last = rds.create("x-spared", "false"), rds.create("y-bare"), rds.create("z-due", window(-3, -1))
+    with Earlier(ec2, hours=2) as between, function(between, STOPINATOR_SERVICES="ec2,rds") as stopinator:
+        result = stopinator.invoke(SCHEDULE)
+        found, logs = report(result), stopinator.logs(result.request_id)
+    expected = {machine: "stop", first: "stop", last: "stop", spared: "opted-out"}
+    assert rows(found) == {**dict.fromkeys(others, "already-running"), **expected}
+    expect_counts(found, found=104, kept=101, planned=3, accepted=3)
+    due = {"region": SEOUL, "decision": "stop", "outcome": "accepted"}
+    assert {"id": last, "kind": "db", "name": "z-due", **due} in found["instances"]
+    kinds = {line["id"]: line.get("kind") for line in logs if "outcome" in line}
+    assert kinds == {machine: None, first: "db", last: "db"}
+    assert between.calls == {
+        "DescribeInstances": 1, "StopInstances": 1,
+        "DescribeDBInstances": 2, "DescribeDBClusters": 1, "DescribeEvents": 1, "StopDBInstance": 2,
+    }
+    running = dict.fromkeys([*others, spared, bare], "available")
+    assert rds.states() == {**running, first: "stopped", last: "stopped"}
+
+
+def test_a_database_that_was_created_after_the_edge_is_somebodys(ec2):
+    database = Databases(ec2).create("orders", tag=window(-3, -1))
+    assert rows(invoke(ec2, SCHEDULE, STOPINATOR_SERVICES="ec2,rds")) == {database: "started-by-hand"}
+
+
+def test_without_services_nobody_asks_for_databases(ec2):
+    rds, machine = Databases(ec2), ec2.launch()
+    database = rds.create("orders", tag="true")
+    with Between(ec2) as between, function(between) as stopinator:
+        assert rows(report(stopinator.invoke(STOP))) == {machine: "stop"}
+        assert "STOPINATOR_SERVICES=ec2,rds" in stopinator.invoke({**STOP, "databases": [database]}).error_message
+    assert between.calls == {"DescribeInstances": 1, "StopInstances": 1}
+    assert rds.states() == {database: "available"}
+
+
+# -- what is named --
 
 
 def test_explicit_ids_narrow_and_never_widen(ec2):

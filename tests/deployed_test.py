@@ -26,7 +26,7 @@ SCHEDULES = ("StopScheduleName", "StartScheduleName", "TickScheduleName")
 OPTED_OUT = ["false", "no", "never", "ignore"]
 ALARMS = {
     "ErrorsAlarm", "RefusedAlarm", "FailedAlarm", "BouncedAlarm", "QueueAlarm", "NoRunAlarm", "LostEventAlarm",
-    "LostStopAlarm", "LostStartAlarm", "NoStopAlarm", "NoStartAlarm",
+    "LostStopAlarm", "LostStartAlarm", "NoStopAlarm", "NoStartAlarm", "UnsettledAlarm",
 }
 PARAMETERS = load()["Parameters"]
 LICENSE = "arn:aws:license-manager:eu-west-1:123456789012:license-configuration:lic-0123456789abcdef0123456789abcdef"
@@ -85,6 +85,7 @@ def given(aws):
     return {
         "TagKey": "acme:all-on",
         "Scope": "all",
+        "Services": "ec2,rds",
         "Regions": "eu-west-1",
         "DryRun": "true",
         "MaxActions": "7",
@@ -155,10 +156,15 @@ def policy(aws, role_arn, name="Stopinator"):
 
 def invoke(aws, outputs, command):
     """What the deployed function makes of a command: decision, or reason, by the instance's name."""
+    return {row["name"]: row.get("reason", row["decision"]) for row in answered(aws, outputs, command).values()}
+
+
+def answered(aws, outputs, command):
+    """The rows of what the deployed function answers to a command, by id."""
     answer = aws.client("lambda").invoke(FunctionName=outputs["FunctionName"], Payload=json.dumps(command))
     report = json.loads(answer["Payload"].read())
     assert "FunctionError" not in answer, report
-    return {row["name"]: row.get("reason", row["decision"]) for row in report["instances"]}
+    return {row["id"]: row for row in report["instances"]}
 
 
 def tap(aws, rule):
@@ -273,6 +279,7 @@ def test_the_function_has_exactly_these_settings(aws, stop_run):
     assert environment(aws, stop_run) == {
         "STOPINATOR_TAG_KEY": "Stopinator",
         "STOPINATOR_SCOPE": "tagged",
+        "STOPINATOR_SERVICES": "ec2",
         "STOPINATOR_DRY_RUN": "false",
         "STOPINATOR_HIBERNATE": "false",
         "STOPINATOR_VERIFY_SECONDS": "60",
@@ -412,6 +419,102 @@ def test_a_hold_that_wants_an_instance_on_starts_it(aws, quiet):
     assert aws.fleet_states()["wanted"] == "running"
 
 
+# -- databases --
+
+
+# Kind, tag, state before and after a tick, and what the tick says of it. All are created just now, which is a start.
+DATABASES = {
+    "orders": ("db", OFF + " enforced", "available", "stopped", "stop"),
+    "ledger": ("cluster", OFF + " enforced", "available", "stopped", "stop"),
+    "early": ("cluster", ON + " enforced", "stopped", "available", "start"),
+    "new": ("db", OFF, "available", "available", "started-by-hand"),
+    "new-cluster": ("cluster", OFF, "available", "available", "started-by-hand"),
+    "parked-db": ("db", OFF, "stopped", "stopped", "already-stopped"),
+    "open": ("db", ON, "available", "available", "already-running"),
+    "spared": ("db", "false", "available", "available", "opted-out"),
+    "bare": ("db", None, "available", "available", None),
+    "bare-cluster": ("cluster", None, "available", "available", None),
+}
+
+
+@pytest.fixture(scope="module")
+def databases(aws):
+    """The outputs of a stack with a tag of its own and its rules off, and what it answers to a tick, by id."""
+    for name, (kind, tag, before, after, _) in DATABASES.items():
+        aws.launch(name, Member({} if tag is None else {"acme:db": tag}, before, after, kind=kind))
+    # As a stack's tags come down to all that is in it: RDS refuses to stop it, ministack would.
+    aws.client("rds").create_db_instance(
+        DBInstanceIdentifier="ledger-1", DBClusterIdentifier="ledger", DBInstanceClass="db.t4g.medium",
+        Engine="aurora-postgresql", Tags=[{"Key": "acme:db", "Value": OFF}],
+    )
+    outputs = aws.deploy(
+        BINARY, stack="databases", TagKey="acme:db", Services="ec2,rds", LogLevel="DEBUG", StopRuleState="DISABLED",
+        TickRuleState="DISABLED",
+    )
+    return outputs, answered(aws, outputs, {"action": "schedule"})
+
+
+def test_a_tick_acts_on_the_databases_that_are_due_and_on_no_other(aws, databases):
+    said = {f"{kind}:{name}": decision for name, (kind, *_, decision) in DATABASES.items() if decision}
+    _, rows = databases
+    assert {id: row.get("reason", row["decision"]) for id, row in rows.items()} == {
+        **said, "db:ledger-1": "cluster-member",
+    }
+    assert rows["db:ledger-1"]["detail"] == "tag cluster:ledger instead"
+    for id, decision in said.items():
+        expected = "confirmed" if decision in ("stop", "start") else None
+        assert (rows[id]["kind"], rows[id].get("outcome")) == (id.split(":")[0], expected), rows[id]
+    states = aws.fleet_states()
+    assert {name: states[name] for name in DATABASES} == {name: case[3] for name, case in DATABASES.items()}
+
+
+def test_the_log_has_the_same_of_databases(aws, databases):
+    outputs, rows = databases
+    for _ in poll(seconds=60, every=0.5):
+        if said := aws.said(outputs["LogGroupName"], "schedule"):
+            break
+    assert said.keys() == rows.keys()
+    for id, row in rows.items():
+        assert row.items() <= said[id].items()
+
+
+def test_a_database_is_never_acted_on_without_the_tag(aws, databases):
+    outputs, _ = databases
+    command = {"action": "stop", "databases": ["db:bare", "cluster:bare-cluster", "cluster:bare"]}
+    rows = answered(aws, outputs, command)
+    assert {id: row["reason"] for id, row in rows.items()} == {
+        "db:bare": "not-selected", "cluster:bare-cluster": "not-selected", "cluster:bare": "gone",
+    }
+    states = aws.fleet_states()
+    assert states["bare"] == states["bare-cluster"] == "available"
+
+
+def test_the_role_may_stop_databases_where_services_names_them(aws, databases, quiet):
+    outputs, _ = databases
+    names = aws.client("iam").list_role_policies(RoleName=outputs["RoleArn"].rsplit("/", 1)[1])["PolicyNames"]
+    assert sorted(names) == ["Stopinator", "StopinatorDatabases", "StopinatorTagged"]
+    statements = policy(aws, outputs["RoleArn"], "StopinatorDatabases")
+    assert statements.keys() == {"LookAtDatabases", "StopAndStartDatabases"}
+    condition = statements["StopAndStartDatabases"]["Condition"]
+    assert condition["StringLike"] == {"aws:ResourceTag/acme:db": ["*", ""]}
+    assert environment(aws, outputs)["STOPINATOR_SERVICES"] == "ec2,rds"
+    # Nothing of it without.
+    role = quiet["RoleArn"].rsplit("/", 1)[1]
+    names = aws.client("iam").list_role_policies(RoleName=role)["PolicyNames"]
+    assert "rds:" not in json.dumps([policy(aws, quiet["RoleArn"], name) for name in names])
+    assert environment(aws, quiet)["STOPINATOR_SERVICES"] == "ec2"
+
+
+def test_without_services_no_database_is_seen(aws, quiet):
+    """That nothing is asked of RDS: see binary_test.py."""
+    aws.launch("unseen", Member({"Stopinator": OFF}, "available", "available", kind="db"))
+    rows = answered(aws, quiet, {"action": "schedule", "dry_run": True})
+    assert not [id for id, row in rows.items() if "kind" in row or ":" in id]
+
+
+# -- another tag key --
+
+
 def test_a_tag_key_with_a_colon_comes_out_whole(aws):
     outputs = aws.deploy(
         BINARY, stack="colon", StopRuleState="DISABLED", TagKey="acme:stop-hours", Scope="all",
@@ -469,7 +572,7 @@ def test_alarms_and_dashboard_read_what_the_function_writes(aws, stop_run, all_o
     written = aws.metrics_lines(stop_run["LogGroupName"])[0]
     alarms = [alarm for alarm in alarms_of(aws, "all-on").values() if alarm["Namespace"] == "Stopinator"]
     read = {alarm["MetricName"] for alarm in alarms} - {"StopRuns", "StartRuns"}
-    assert read == {"Refused", "Failed", "Bounced"}
+    assert read == {"Refused", "Failed", "Bounced", "DatabasesUnsettled"}
     for alarm in alarms:
         assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": all_on["FunctionName"]}]
 
@@ -481,8 +584,9 @@ def test_alarms_and_dashboard_read_what_the_function_writes(aws, stop_run, all_o
                 read |= {row[1]} if namespace == "Stopinator" else set()
     assert read == {
         "Found", "Stopped", "Started", "Refused", "Failed", "Bounced", "NotAttempted", "Duration", "InstanceHoursSaved",
+        "DatabasesUnsettled",
     }
-    for name in read:
+    for name in read - {"DatabasesUnsettled"}:  # which is written where there is one
         assert isinstance(written[name], (int, float)), name
 
 
@@ -516,14 +620,15 @@ def test_a_rule_is_watched_if_it_is_on_and_somebody_listens():
         resources = resolve(expand(), {"NotificationEmail": "a@example.com", **parameters})["Resources"]
         return {name for name in resources if name.endswith(("Alarm", "Runs"))} - common
 
-    common = ALARMS - {"LostStopAlarm", "LostStartAlarm", "NoStopAlarm", "NoStartAlarm"}
+    common = ALARMS - {"LostStopAlarm", "LostStartAlarm", "NoStopAlarm", "NoStartAlarm", "UnsettledAlarm"}
     stop = {"LostStopAlarm", "NoStopAlarm", "StopRuns"}
     start = {"LostStartAlarm", "NoStartAlarm", "StartRuns"}
     assert made() == stop
     assert made(StartRuleState="ENABLED") == stop | start
     assert made(StartRuleState="ENABLED", StopRuleState="DISABLED", TriggerType="scheduler") == start
     assert made(DeadRuleAlarmHours="0") == {"LostStopAlarm"}
-    assert made(NotificationEmail="") == set()
+    assert made(NotificationEmail="") == made(NotificationEmail="", Services="ec2,rds") == set()
+    assert made(Services="ec2,rds") == stop | {"UnsettledAlarm"}
 
 
 @pytest.mark.parametrize(("trigger", "namespace", "dimensions"), [
@@ -689,6 +794,7 @@ def test_every_parameter_arrives(given):
     assert function["ReservedConcurrentExecutions"] == "1"
     assert function["TracingConfig"] == {"Mode": "Active"}
     assert (str(function["MemorySize"]), str(function["Timeout"])) == ("512", "900")
+    assert function["Environment"]["Variables"]["STOPINATOR_SERVICES"] == "ec2,rds"
     for role in ("StopinatorRole", "SchedulerRole"):
         assert properties[role]["PermissionsBoundary"] == given["PermissionsBoundaryArn"]
         assert properties[role]["Path"] == given["RolePath"]
@@ -718,8 +824,22 @@ def test_with_everything_on_the_role_may_do_just_that_more(aws, given, all_on):
     role = all_on["RoleArn"].rsplit("/", 1)[1]
     assert f":role{given['RolePath']}" in all_on["RoleArn"]
     names = set(aws.client("iam").list_role_policies(RoleName=role)["PolicyNames"])
-    assert names == {"Stopinator"} | {
-        f"Stopinator{name}" for name in ("Encryption", "EncryptedVolumes", "Licenses", "ScopeAll", "Tagged", "Tracing")
+    more = ("Databases", "Encryption", "EncryptedVolumes", "Licenses", "ScopeAll", "Tagged", "Tracing")
+    assert names == {"Stopinator"} | {f"Stopinator{name}" for name in more}
+    databases = policy(aws, all_on["RoleArn"], "StopinatorDatabases")
+    assert {sid: s["Action"] for sid, s in databases.items()} == {
+        "LookAtDatabases": ["rds:DescribeDBInstances", "rds:DescribeDBClusters", "rds:DescribeEvents"],
+        "StopAndStartDatabases": [
+            "rds:StopDBInstance", "rds:StartDBInstance", "rds:StopDBCluster", "rds:StartDBCluster",
+        ],
+    }
+    region, tag = {"aws:RequestedRegion": ["eu-west-1"]}, f"aws:ResourceTag/{given['TagKey']}"
+    assert databases["LookAtDatabases"]["Condition"] == {"StringEquals": region}
+    assert databases["StopAndStartDatabases"]["Resource"] == [
+        f"arn:aws:rds:*:000000000000:{kind}:*" for kind in ("db", "cluster")
+    ]
+    assert databases["StopAndStartDatabases"]["Condition"] == {
+        "StringEquals": region, "StringLike": {tag: ["*", ""]}, "StringNotEqualsIgnoreCase": {tag: OPTED_OUT},
     }
     handed = policy(aws, all_on["RoleArn"])["HandOverFailedEvents"]
     assert (handed["Action"], handed["Resource"]) == ("sns:Publish", given["FailureTopicArn"])
@@ -840,6 +960,19 @@ def test_a_saved_query_tells_what_happened_to_an_instance(aws, fleet, stop_run, 
     assert [row["@timestamp"] for row in rows] == sorted((row["@timestamp"] for row in rows), reverse=True)
 
 
+@pytest.mark.parametrize("asked", ["cluster:orders", "orders"])
+def test_the_saved_queries_know_databases_by_their_ids(asked):
+    """By lines as the function writes them: a database and a cluster may have one name."""
+    line = {"timestamp": "2026-11-21T18:05:00Z", "name": "orders", "requestId": "1", "detail": "upgrading"}
+    lines = [
+        {**line, "id": "db:orders", "kind": "db", "name": "other", "decision": "stop", "outcome": "accepted"},
+        {**line, "id": "cluster:orders", "kind": "cluster", "decision": "keep", "reason": "in-transition"},
+    ]
+    for name in ("WhatHappenedQuery", "WhyKeptQuery"):
+        [row] = Insights(lines).run(query(name, instance=asked))
+        assert (row["id"], row["reason"]) == ("cluster:orders", "in-transition")
+
+
 def test_a_saved_query_tells_why_an_instance_was_kept(aws, fleet, stop_run):
     insights = Insights(aws.log_lines(stop_run["LogGroupName"]))
     for name in ("opted-out", "mistyped", "grouped"):
@@ -923,7 +1056,7 @@ def test_tag_key_and_trigger_change_in_place(aws, given, all_on, stop_run):
     assert aws.client("scheduler").list_schedules()["Schedules"] == []
 
     statements = policy(aws, outputs["RoleArn"])
-    tagged = [policy(aws, outputs["RoleArn"], f"Stopinator{name}") for name in ("Tagged", "ScopeAll")]
+    tagged = [policy(aws, outputs["RoleArn"], f"Stopinator{name}") for name in ("Tagged", "ScopeAll", "Databases")]
     assert all("acme:other" in json.dumps(policy) for policy in tagged)
     assert "acme:all-on" not in json.dumps([statements, *tagged])
     # Lambda has to take the network interfaces away after the function has left its VPC.
@@ -1035,6 +1168,8 @@ BAD = [
     ("TagKey", "Stopinator,Other"),
     ("TagKey", "stop hours"),
     ("Scope", "everything"),
+    ("Services", "rds"),
+    ("Services", "ec2, rds"),
     ("Regions", "Seoul"),
     ("DryRun", "maybe"),
     ("MaxActions", "-1"),

@@ -43,6 +43,7 @@ DEPLOYMENTS = {
     "defaults": {},
     "TagKey": {"TagKey": "acme:stop-hours"},
     "Scope": {"Scope": "all"},
+    "Services": {"Services": "ec2,rds"},
     "Regions": {"Regions": "eu-west-1,us-east-1"},
     "KmsKeyArns": {"KmsKeyArns": f"arn:aws:kms:{HOME}:{ACCOUNT}:key/mrk-1234abcd12ab34cd56ef1234567890ab,{KEY}"},
     "LicenseConfigurationArns": {"LicenseConfigurationArns": ",".join(LICENSES.values())},
@@ -269,6 +270,150 @@ def matrix(tagged, scope_all, key="Stopinator", region=HOME):
     return found
 
 
+# ---- the same for databases: action x tagged or not x services and scope
+
+LOOK_AT_DATABASES = ["rds:DescribeDBInstances", "rds:DescribeDBClusters", "rds:DescribeEvents"]
+STOP_AND_START_DATABASES = ["rds:StopDBInstance", "rds:StartDBInstance", "rds:StopDBCluster", "rds:StartDBCluster"]
+DATABASES = [*LOOK_AT_DATABASES, *STOP_AND_START_DATABASES]
+NEVER_TO_DATABASES = [
+    "rds:DeleteDBInstance", "rds:DeleteDBCluster", "rds:ModifyDBInstance", "rds:ModifyDBCluster",
+    "rds:RebootDBInstance", "rds:CreateDBSnapshot", "rds:DeleteDBSnapshot", "rds:AddTagsToResource",
+    "rds:RemoveTagsFromResource",
+]
+DATABASE_VALUES = {"tagged": TAGGED, "untagged": [None], "opted out": OPTED_OUT}
+# With `ec2` alone, whatever tag and scope; then in the order of DATABASE_VALUES for the scope `tagged`, and for `all`.
+DATABASE_MATRIX = {
+    **{action: [NO, *[YES] * 6] for action in LOOK_AT_DATABASES},
+    **{action: [NO, YES, NO, NO, YES, NO, NO] for action in STOP_AND_START_DATABASES},
+    **{action: [NO] * 7 for action in NEVER_TO_DATABASES},
+}
+
+
+def database(kind, region, account=ACCOUNT, name="orders"):
+    return f"arn:aws:rds:{region}:{account}:{kind}:{name}"
+
+
+def on_database(action, region, key, value, account=ACCOUNT):
+    """A call on one database, cluster or snapshot. The lists of RDS are told of no tags.
+
+    AWS's table names databases as what they list, so the simulator has no verdict on `*`: here on one of them.
+    """
+    kind = "cluster" if "Cluster" in action else "snapshot" if action == "rds:DeleteDBSnapshot" else "db"
+    if action == "rds:DescribeEvents":
+        return Call(action, context={"aws:RequestedRegion": region})
+    if action.startswith("rds:Describe"):
+        return Call(action, database(kind, region, account))
+    tags = {} if value is None else {f"aws:ResourceTag/{key}": value}
+    return Call(action, database(kind, region, account), tags, account)
+
+
+def database_verdicts(role, values, key="Stopinator", region=HOME):
+    """By action, of one role, what it may do to databases of each of these lists of values; as in `matrix`."""
+    calls = [
+        [[on_database(action, region, key, value) for value in some] for some in values] for action in DATABASE_MATRIX
+    ]
+    verdicts = iter(allowed(role, [call for row in calls for cell in row for call in cell]))
+    found = [[{next(verdicts) for _ in cell} for cell in row] for row in calls]
+    return {
+        action: [cell.pop() if len(cell) == 1 else cell for cell in row] for action, row in zip(DATABASE_MATRIX, found)
+    }
+
+
+def database_matrix(without, tagged, scope_all, key="Stopinator", region=HOME):
+    """The matrix as the simulator sees it, from roles without databases, and from one with them for each scope."""
+    whatever = [value for values in DATABASE_VALUES.values() for value in values]
+    columns = [database_verdicts(role, [whatever], key, region) for role in without]
+    assert all(column == columns[0] for column in columns)
+    values = list(DATABASE_VALUES.values())
+    parts = [columns[0], *(database_verdicts(role, values, key, region) for role in (tagged, scope_all))]
+    return {action: [cell for part in parts for cell in part[action]] for action in DATABASE_MATRIX}
+
+
+def with_databases(scope="tagged", **more):
+    return deploy({"Services": "ec2,rds", "Scope": scope, **more}).function_role
+
+
+@cache
+def database_roles():
+    without = tuple(deployment(name).function_role for name in ("defaults", "Scope"))
+    return without, with_databases(), with_databases("all")
+
+
+def test_the_matrix_of_databases():
+    assert database_matrix(*database_roles()) == DATABASE_MATRIX
+    assert deployment("Services").function_role == with_databases()
+
+
+@pytest.mark.parametrize("name", [name for name, given in DEPLOYMENTS.items() if "Services" not in given])
+def test_without_databases_not_one_statement_names_rds(name):
+    resources = resolve(expand(), DEPLOYMENTS[name])["Resources"]
+    assert "rds:" not in json.dumps(resources).replace("ec2,rds", "")
+    assert "DatabasesPolicy" not in resources and "UnsettledAlarm" not in resources
+
+
+@pytest.mark.parametrize("region", ["eu-west-1", "us-east-1"])
+def test_the_matrix_of_databases_holds_for_another_key_and_in_every_region(region):
+    everything = deployment("everything").function_role
+    without = deploy({**DEPLOYMENTS["everything"], "Services": "ec2"}).function_role
+    assert database_matrix([without], everything, everything, "acme:stop-hours", region) == DATABASE_MATRIX
+
+
+def test_databases_change_nothing_about_instances():
+    _, tagged, scope_all = database_roles()
+    assert matrix(tagged, scope_all) == MATRIX
+
+
+def test_no_database_of_another_region_or_account():
+    for name in ("Services", "everything"):
+        it = deployment(name)
+        for region in {HOME, ELSEWHERE, *it.regions}:
+            calls = [on_database(action, region, it.key, "true") for action in DATABASES]
+            assert allowed(it.function_role, calls) == [region in it.regions] * len(DATABASES), region
+        foreign = [
+            on_database(action, it.regions[0], it.key, "true", OTHER_ACCOUNT) for action in STOP_AND_START_DATABASES
+        ]
+        assert allowed(it.function_role, foreign) == [NO] * len(foreign)
+
+
+def test_what_iam_compares_otherwise_than_the_code_of_databases():
+    role = with_databases()
+    assert allowed(role, [on_database("rds:StopDBCluster", HOME, "Stopinator", " false ")]) == [YES]
+    assert allowed(role, [on_database("rds:StopDBCluster", HOME, "stopinator", "true")]) == [YES]
+
+
+@pytest.mark.parametrize(("scope", "tampered", "caught"), [
+    (
+        "tagged", lambda role: role.without("StopAndStartDatabases", "StringLike"),
+        dict.fromkeys(STOP_AND_START_DATABASES, 2),
+    ),
+    (
+        "all", lambda role: role.without("StopAndStartDatabases", "StringNotEqualsIgnoreCase"),
+        dict.fromkeys(STOP_AND_START_DATABASES, 6),
+    ),
+    (
+        "tagged", lambda role: role.allowing("StopAndStartDatabases", "rds:DeleteDBInstance"),
+        {"rds:DeleteDBInstance": 1},
+    ),
+])
+def test_a_policy_that_allows_more_to_databases_is_caught(scope, tampered, caught):
+    without, *roles = database_roles()
+    roles = dict(zip(("tagged", "all"), roles))
+    found = database_matrix(without, *{**roles, scope: tampered(roles[scope])}.values())
+    changed = {
+        action: next(i for i, cell in enumerate(row) if cell != DATABASE_MATRIX[action][i])
+        for action, row in found.items() if row != DATABASE_MATRIX[action]
+    }
+    assert changed == caught
+
+
+def test_a_policy_for_databases_of_all_regions_is_caught():
+    for sid, action in ("StopAndStartDatabases", "rds:StopDBInstance"), ("LookAtDatabases", "rds:DescribeEvents"):
+        tampered = with_databases().without(sid, "StringEquals")
+        assert allowed(tampered, [on_database(action, ELSEWHERE, "Stopinator", "true")]) == [YES]
+
+
+# ---- both again
+
 def test_the_matrix_of_the_docs():
     assert matrix(deployment("defaults").function_role, deployment("Scope").function_role) == MATRIX
 
@@ -292,6 +437,8 @@ def test_the_matrix_holds_for_odd_keys(key, scope):
     role = deploy({"TagKey": key, "Scope": scope}).function_role
     columns = slice(0, 4) if scope == "tagged" else slice(4, 8)
     assert matrix(role, role, key) == {action: row[columns] * 2 for action, row in MATRIX.items()}
+    databases = with_databases(scope, TagKey=key)
+    assert database_matrix([role], databases, databases, key) == DATABASE_MATRIX
 
 
 def test_no_key_is_allowed_that_would_need_an_escape_in_json():
@@ -463,6 +610,10 @@ OTHERS = [
             other(action, "…, directly", at(OTHER_KEY)),
         )
     ],
+    other("rds:StopDBInstance", "a snapshot, which a stop can make", at(database("snapshot", HOME))),
+    other("kms:CreateGrant", "a key of a database, by RDS", at(
+        KEY, kms_ViaService=f"rds.{HOME}.amazonaws.com", kms_GrantIsForAWSResource="true"
+    )),
     other("sqs:SendMessage", "its own failure queue", own("AWS::SQS::Queue"), "-FailureTopicArn"),
     other("sqs:ReceiveMessage", "its own failure queue", own("AWS::SQS::Queue")),
     other("sqs:SendMessage", "another queue", at(f"arn:aws:sqs:{HOME}:{ACCOUNT}:orders")),
@@ -510,6 +661,7 @@ def test_the_role_may_call_what_it_needs_and_nothing_else(name):
 def test_no_statement_allows_an_action_that_is_not_judged(name):
     it = deployment(name)
     judged = {action for action, row in MATRIX.items() if any(row[4:] if "Scope" in it.parameters else row[:4])}
+    judged |= set(DATABASES if "Services" in it.parameters else [])
     judged |= {other.action for other in OTHERS if other.expected(it)}
     found = set()
     for statement in statements(it.function_role).values():
@@ -526,8 +678,10 @@ def test_every_call_of_the_code_is_judged():
     assert others == {"hold", "profiles"}
     code = "".join(path.read_text() for path in folder.glob("*.rs") if path.stem not in others)
     calls = re.findall(r"\.((?:describe|stop|start|reboot|terminate|modify|create|delete|run|get)_\w+)\(\)", code)
-    called = {"ec2:" + "".join(word.title() for word in call.split("_")) for call in calls}
-    assert called == {LOOK, TYPES, STOP, START}
+    names = {"".join({"db": "DB"}.get(word, word.title()) for word in call.split("_")) for call in calls}
+    of_rds = {action.removeprefix("rds:") for action in DATABASES}
+    called = {f"{'rds' if name in of_rds else 'ec2'}:{name}" for name in names}
+    assert called == {LOOK, TYPES, STOP, START, *DATABASES}
 
 
 @pytest.mark.parametrize(("name", "sid", "operator", "on"), [
@@ -623,6 +777,9 @@ def bounded(policy):
 def test_the_boundary_of_the_docs_lets_everything_work(name):
     it = deployment(name)
     calls = [on_instance(action, it.regions[0], it.key, "true") for action in (LOOK, STOP, START)]
+    calls += [
+        on_database(action, it.regions[0], it.key, "true") for action in DATABASES if "Services" in it.parameters
+    ]
     calls += [other.call(it) for other in OTHERS if other.expected(it)]
     assert all(allowed(it.function_role, calls, boundaries=bounded(example("A permissions boundary"))))
     if scheduler := it.scheduler_role:
@@ -869,6 +1026,9 @@ def written():
     head = ["call", *[f"{on}, scope `{scope}`" for scope in ("tagged", "all") for on in VALUES]]
     found = matrix(deployment("defaults").function_role, deployment("Scope").function_role)
     rows = [[f"`{action}`", *[says[cell] for cell in row]] for action, row in found.items()]
+    scoped = [f"{on}, scope `{scope}`" for scope in ("tagged", "all") for on in DATABASE_VALUES]
+    found = database_matrix(*database_roles())
+    databases = [[f"`{action}`", *[says[cell] for cell in row]] for action, row in found.items()]
     for other, names in zip(OTHERS, others()):
         assert names == {name for name in DEPLOYMENTS if other.expected(deployment(name))}, other
     rest = [[f"`{other.action}`", other.on, other.said()] for other in OTHERS]
@@ -879,6 +1039,7 @@ def written():
     deploys = [[f"`{kind}`", ", ".join(f"`{action}`" for action in actions)] for kind, actions in deployer().items()]
     return {
         "matrix": table(head, rows),
+        "databases": table(["call", "any, `Services` `ec2`", *scoped], databases),
         "others": table(["call", "on", "allowed"], rest),
         "guard": table(["", "a named role", "anybody else"], guarded),
         "deployer": table(["for", "permissions"], deploys),

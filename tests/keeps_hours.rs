@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use stopinator::action::Action;
-use stopinator::plan::{Decision, plan};
+use stopinator::plan::{Decision, Looked, plan};
 use stopinator::reason::Reason;
-use stopinator::resource::{Instance, InstanceId, LastStop, Launch, State};
+use stopinator::resource::{InstanceId, LastStart, LastStop, Launch, Resource, State};
 use stopinator::schedule::{Hold, Schedule};
 use stopinator::settings::Settings;
 use stopinator::trigger;
@@ -248,7 +248,7 @@ fn a_day() {
 /// An instance as EC2 would tell of it, where every action takes no time.
 #[derive(Debug, Clone)]
 struct Simulated {
-    instance: Instance,
+    instance: Resource,
 }
 
 impl Simulated {
@@ -285,7 +285,7 @@ const SCHEDULES: [(&str, &str); 11] = [
 /// The states of the fleet after each of these ticks, and what people did at these instants.
 fn live(
     settings: &Settings,
-    fleet: &[Instance],
+    fleet: &[Resource],
     ticks: &[Timestamp],
     hands: &[(Timestamp, usize, Action)],
 ) -> Vec<(Timestamp, Vec<State>)> {
@@ -297,7 +297,7 @@ fn live(
             fleet[*who].act(*action, *when);
         }
         let request = trigger::parse(r#"{"action": "schedule"}"#, settings, tick).expect("a tick");
-        let plan = plan(settings, &request, fleet.iter().map(|one| one.instance.clone()), &request.regions);
+        let plan = plan(settings, &request, fleet.iter().map(|one| one.instance.clone()), Looked::EVERYWHERE);
         for (entry, simulated) in plan.entries.iter().zip(&mut fleet) {
             assert_eq!(entry.id, simulated.instance.id);
             if let Decision::Act(action) = entry.decision {
@@ -309,9 +309,9 @@ fn live(
     states
 }
 
-fn simulated(number: usize, (tag, hold): (&str, &str), settings: &Settings) -> Instance {
-    Instance {
-        id: InstanceId::try_from(id(number).as_str()).expect("an id"),
+fn simulated(number: usize, (tag, hold): (&str, &str), settings: &Settings) -> Resource {
+    Resource {
+        id: InstanceId::try_from(id(number).as_str()).expect("an id").into(),
         region: settings.regions[0].clone(),
         name: None,
         state: State::Running,
@@ -319,7 +319,8 @@ fn simulated(number: usize, (tag, hold): (&str, &str), settings: &Settings) -> I
         hold: (!hold.is_empty()).then(|| hold.into()),
         launch: Launch { started_at: Some(at("2026-09-30T00:00:00Z")), ..Launch::default() },
         last_stop: LastStop::Unknown,
-        started_by_aws: false,
+        last_start: LastStart::BySomebody,
+        status: None,
         forbids: None,
     }
 }
@@ -347,7 +348,7 @@ proptest! {
         hands in prop::collection::vec((0_i64..31 * 24 * 60, 0_usize..SCHEDULES.len(), prop::bool::ANY), 0..80),
     ) {
         let settings = in_one_region();
-        let fleet: Vec<Instance> =
+        let fleet: Vec<Resource> =
             SCHEDULES.iter().enumerate().map(|(n, said)| simulated(n, *said, &settings)).collect();
         let in_time = ticks_of_a_month();
         let mut lost = vec![false; in_time.len()];
@@ -418,7 +419,7 @@ fn a_moment_that_no_tick_came_for_has_passed() {
     let instance = simulated(1, ("stop daily 18:00", ""), &settings);
     let decide = |now: &str| {
         let request = trigger::parse(r#"{"action": "schedule"}"#, &settings, at(now)).unwrap();
-        plan(&settings, &request, [instance.clone()], &request.regions).entries.remove(0)
+        plan(&settings, &request, [instance.clone()], Looked::EVERYWHERE).entries.remove(0)
     };
     assert_eq!(decide("2026-10-10T18:59:59Z").decision, Decision::Act(Action::Stop));
     let missed = decide("2026-10-10T19:00:00Z");

@@ -9,6 +9,7 @@ mod command_line;
 mod finds_every_instance;
 mod finishes_the_job;
 mod follows_every_event;
+mod keeps_databases;
 mod keeps_hours;
 mod keeps_pace;
 mod proves_it;

@@ -32,7 +32,8 @@ STACKSET = ROOT / "examples" / "stackset"
 GONE = "gone"
 
 # All that the plain template changes in the expanded SAM template: before, after. Besides, the description says more,
-# and the metadata for the Serverless Application Repository and the labels of parameters are gone.
+# the metadata for the Serverless Application Repository are gone, and for want of room what the two lists below say,
+# the labels of parameters and the descriptions of outputs.
 DIFFERENCES = {
     ("Parameters", "DryRun", "Default"): ("false", "true"),
     ("Parameters", "StopRuleState", "Default"): ("ENABLED", "DISABLED"),
@@ -45,6 +46,18 @@ DIFFERENCES = {
     ("Resources", "StopinatorFunction", "Properties", "Code", "S3Key"): (
         "stopinator.zip", {"Fn::Sub": "${CodePrefix}stopinator-VERSION-${Architecture}.zip"}
     ),
+}
+# Parameters of whose description only the first sentence is there.
+SHORTENED = {
+    "TriggerType", "StopScheduleExpression", "StartScheduleExpression", "TickScheduleExpression",
+    "NotificationTopicArn", "NoRunAlarmHours", "DeadRuleAlarmHours", "FailureTopicArn", "Dashboard", "Tracing",
+    "KmsKeyArns", "LicenseConfigurationArns", "EncryptionKeyArn", "ReservedConcurrency", "SubnetIds",
+    "CodeSigningConfigArn",
+}
+# Those that say what a value must be. Of all others CloudFormation says it as well.
+EXPLAINED = {
+    "TagKey", "Regions", "TimeZone", "StopScheduleExpression", "StartScheduleExpression", "TickScheduleExpression",
+    "NotificationEmail", "RolePath", "ReservedConcurrency",
 }
 # And all that it adds.
 ADDED_PARAMETERS = {"CodeBucket", "CodePrefix"}
@@ -172,8 +185,17 @@ def test_the_plain_template_is_the_expanded_one_but_for_what_is_listed(plain):
     assert set(interface["ParameterGroups"].pop(0)["Parameters"]) == ADDED_PARAMETERS
 
     found = dict(differences(expanded, plain))
-    for path in ("AWS::ServerlessRepo::Application",), ("AWS::CloudFormation::Interface", "ParameterLabels"):
-        assert found.pop(("Metadata", *path))[1] == GONE
+    gone = [
+        ("Metadata", "AWS::ServerlessRepo::Application"),
+        ("Metadata", "AWS::CloudFormation::Interface", "ParameterLabels"),
+        *(("Outputs", name, "Description") for name in expanded["Outputs"]),
+        *(("Parameters", name, "ConstraintDescription") for name in expanded["Parameters"].keys() - EXPLAINED),
+    ]
+    for path in gone:
+        assert found.pop(path)[1] == GONE
+    for name in SHORTENED:
+        before, after = found.pop(("Parameters", name, "Description"))
+        assert before.startswith(after + " ") and after.endswith(".") and ". " not in after
     expected = json.loads(json.dumps(list(DIFFERENCES.items())).replace("VERSION", VERSION))
     expected = {tuple(path): tuple(values) for path, values in expected}
     assert found == expected
@@ -192,11 +214,12 @@ def test_the_plain_template_has_no_macro_no_schedule_and_dry_run(files, plain):
 def test_the_tag_key_is_a_parameter_in_every_form(files, plain):
     for template in (plain, expand(template=yaml.safe_load(files["sam.yaml"].read_text()))):
         assert template["Parameters"]["TagKey"]["Default"] == "Stopinator"
-        resolved = resolve(template, {"TagKey": "acme:hours", "Scope": "all", "CodeBucket": "bucket"})
+        given = {"TagKey": "acme:hours", "Scope": "all", "Services": "ec2,rds", "CodeBucket": "bucket"}
+        resolved = resolve(template, given)
         variables = resolved["Resources"]["StopinatorFunction"]["Properties"]["Environment"]["Variables"]
         assert variables["STOPINATOR_TAG_KEY"] == "acme:hours"
         text = json.dumps(resolved["Resources"])
-        assert text.count("aws:ResourceTag/acme:hours") == 3 and "aws:ResourceTag/Stopinator" not in text
+        assert text.count("aws:ResourceTag/acme:hours") == 5 and "aws:ResourceTag/Stopinator" not in text
 
 
 def lint(path):
@@ -355,7 +378,10 @@ def test_the_stackset_refuses_what_the_template_would_refuse(plain):
         free = ("Default", "Description")
         return {name: {key: parameters[name][key] for key in parameters[name] if key not in free} for name in given}
 
-    expected = constraints(plain["Parameters"])
+    # The plain template does not say them all.
+    texts = expand()["Parameters"]
+    said = {name: {**texts.get(name, {}), **parameter} for name, parameter in plain["Parameters"].items()}
+    expected = constraints(said)
     # A list is passed on as one text, so its pattern is that of all members.
     member = expected["Regions"]["AllowedPattern"].removeprefix("^(").removesuffix(")?$")
     expected["Regions"] |= {"Type": "String", "AllowedPattern": f"^({member}(,{member})*)?$"}

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::support::clock::Clock;
 use crate::support::ec2::{Ec2, Machine, Whims};
+use crate::support::rds::Rds;
 use crate::support::{door, id};
 
 #[test]
@@ -16,7 +17,7 @@ fn it_finishes_the_job_and_proves_it() {
     let machines = (0..20).map(|n| Machine { stop_protected: n == 7, ..machine(n) });
     let ec2 = Ec2::new(clock.clone(), machines);
     ec2.set_whims(Whims { throttled: 1, half_done: 1, ..Whims::default() });
-    let ec2_address = door::open(ec2.clone(), clock);
+    let ec2_address = door::open(ec2.clone(), Rds::new(clock.clone(), []), clock);
     let (runtime_api, answers) = door::runtime_api(r#"{"action": "stop"}"#, Duration::from_mins(1));
 
     let mut program = Command::new(env!("CARGO_BIN_EXE_stopinator-lambda"))

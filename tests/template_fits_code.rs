@@ -6,7 +6,8 @@ use std::fs;
 use stopinator::settings;
 
 use crate::support::ec2::Machine;
-use crate::support::{RULE_FIRED, START, fleet, id};
+use crate::support::rds::Database;
+use crate::support::{RULE_FIRED, START, at, databases, fleet, id};
 
 fn template() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/template.yaml");
@@ -37,6 +38,20 @@ fn the_environment_holds_only_names_that_the_code_reads() {
 fn the_binary_is_the_one_that_the_package_builds() {
     assert!(template().contains("Binary: stopinator-lambda\n"));
     let _: &str = env!("CARGO_BIN_EXE_stopinator-lambda");
+}
+
+#[test]
+fn the_role_allows_of_databases_what_the_code_calls_and_no_more() {
+    let stopped =
+        |id: &str| Database::stopped(id, at("2026-11-20T18:00:00Z")).tagged("Stopinator", "daily 08:00-18:00");
+    let running = |id: &str| Database::available(id).tagged("Stopinator", "daily 05:00-08:00");
+    let story = databases([stopped("db:a"), stopped("cluster:a"), running("db:b"), running("cluster:b")])
+        .on(r#"{"action": "schedule"}"#);
+    let called: BTreeSet<String> = story.rds_calls.iter().map(|call| format!("rds:{}", call.action)).collect();
+    // A resource's ARN has the word, too, and no action after it.
+    let allowed: BTreeSet<String> =
+        words(&template(), "rds:").into_iter().filter(|word| word.len() > "rds:".len()).collect();
+    assert_eq!(allowed, called);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A client for each region, with the credentials and the endpoint that the environment gives.
+//! Clients for each region, with the credentials and the endpoint that the environment gives.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -18,11 +18,13 @@ use super::body::TrimInstances;
 use super::clock::Clock;
 use crate::ec2::pace::Bucket;
 use crate::place::Region;
+use crate::settings::Settings;
 
-/// One EC2 client for each region of the deployment.
+/// One EC2 client for each region of the deployment, and one of RDS where it looks after databases.
 #[derive(Debug, Clone)]
 pub struct Clients {
     by_region: BTreeMap<Region, aws_sdk_ec2::Client>,
+    rds_by_region: BTreeMap<Region, aws_sdk_rds::Client>,
     time: SharedTimeSource,
     sleep: SharedAsyncSleep,
 }
@@ -30,12 +32,23 @@ pub struct Clients {
 impl Clients {
     /// Clients with the credentials and the endpoint that the environment gives, as every AWS SDK reads it.
     /// Nothing is connected before the first call.
-    pub async fn from_environment(regions: &[Region]) -> Self {
+    pub async fn from_environment(settings: &Settings) -> Self {
         let loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
         // Given here so that nobody looks for a default region; each client has its own.
-        let region = regions.first().map(|region| aws_config::Region::new(region.to_string()));
+        let region = settings.regions.first().map(|region| aws_config::Region::new(region.to_string()));
         let shared = loader.region(region).load().await;
-        Self::new(&aws_sdk_ec2::config::Builder::from(&shared), regions)
+        Self::of(&shared, settings)
+    }
+
+    /// Clients for the regions, and of the services, of these settings.
+    #[must_use]
+    pub fn of(shared: &aws_config::SdkConfig, settings: &Settings) -> Self {
+        let clients = Self::new(&aws_sdk_ec2::config::Builder::from(shared), &settings.regions);
+        if settings.databases {
+            clients.with_databases(&aws_sdk_rds::config::Builder::from(shared), &settings.regions)
+        } else {
+            clients
+        }
     }
 
     /// Clients that share everything in `config` but the region.
@@ -55,9 +68,24 @@ impl Clients {
         let as_built = config.clone().build();
         Self {
             by_region: regions.iter().map(client).collect(),
+            rds_by_region: BTreeMap::new(),
             time: as_built.time_source().unwrap_or_default(),
             sleep: as_built.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new())),
         }
+    }
+
+    /// The same, and clients of RDS that share everything in `config` but the region.
+    #[must_use]
+    pub fn with_databases(self, config: &aws_sdk_rds::config::Builder, regions: &[Region]) -> Self {
+        let config = config
+            .clone()
+            .retry_config(RetryConfig::standard().with_max_attempts(5))
+            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(30)).build());
+        let client = |region: &Region| {
+            let own = config.clone().region(aws_config::Region::new(region.to_string()));
+            (region.clone(), aws_sdk_rds::Client::from_conf(own.build()))
+        };
+        Self { rds_by_region: regions.iter().map(client).collect(), ..self }
     }
 
     /// A clock for a run that must be over `deadline` from now: the clients' own.
@@ -75,6 +103,17 @@ impl Clients {
             Some((region.clone(), Ec2 { client, clock: clock.clone(), describes }))
         };
         regions.iter().filter_map(ec2).collect()
+    }
+
+    /// RDS in each of these regions, for a run on this clock; none where the deployment looks after no databases.
+    #[must_use]
+    pub fn open_rds(&self, regions: &[Region], clock: &Clock) -> BTreeMap<Region, Rds> {
+        let rds = |region: &Region| {
+            let client = self.rds_by_region.get(region)?.clone();
+            let calls = Mutex::new(Bucket::of_rds());
+            Some((region.clone(), Rds { client, clock: clock.clone(), calls }))
+        };
+        regions.iter().filter_map(rds).collect()
     }
 }
 
@@ -101,7 +140,39 @@ impl Ec2 {
     }
 }
 
-/// A call that EC2 did not carry out, as far as this side knows.
+/// RDS in one region, for one run.
+#[derive(Debug)]
+pub struct Rds {
+    pub(super) client: aws_sdk_rds::Client,
+    pub(super) clock: Clock,
+    /// All calls draw from one, and so do all tools of the account.
+    calls: Mutex<Bucket>,
+}
+
+impl Rds {
+    /// When there is, or was, a token for a call.
+    pub(super) fn token_at(&self) -> Duration {
+        self.bucket(|bucket| bucket.has_at(1))
+    }
+
+    /// The client, once there is a token for a call.
+    pub(super) async fn to_call(&self) -> &aws_sdk_rds::Client {
+        let ready = self.bucket(|bucket| {
+            let ready = bucket.has_at(1).max(self.clock.now());
+            bucket.take(ready, 1);
+            ready
+        });
+        self.clock.wait_until(ready).await;
+        &self.client
+    }
+
+    fn bucket<T>(&self, work: impl FnOnce(&mut Bucket) -> T) -> T {
+        // A bucket that somebody panicked over still counts.
+        work(&mut self.calls.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A call that AWS did not carry out, as far as this side knows.
 #[derive(Debug, thiserror::Error)]
 #[error("{call}: {said}")]
 pub struct CallError {

@@ -1,8 +1,8 @@
-//! The hold's tag: set, or taken away, on the instances of one region.
+//! The hold's tag: set, or taken away, on the instances and databases of one region.
 
 use aws_sdk_ec2::types::Tag;
 
-use super::clients::{CallError, Ec2};
+use super::clients::{CallError, Ec2, Rds};
 use crate::resource::InstanceId;
 
 /// How many ids a call names. EC2 takes up to 1,000.
@@ -27,6 +27,24 @@ pub async fn tag(ec2: &Ec2, ids: &[InstanceId], keys: &[String], value: Option<&
             let call = ec2.client.delete_tags().set_resources(ids).set_tags(tags).send();
             call.await.map_err(|error| CallError::new("DeleteTags", error))?;
         }
+    }
+    Ok(())
+}
+
+/// The same on one database, by its ARN.
+///
+/// # Errors
+///
+/// The call that RDS refuses.
+pub async fn tag_database(rds: &Rds, arn: &str, keys: &[String], value: Option<&str>) -> Result<(), CallError> {
+    let client = rds.to_call().await;
+    if let Some(value) = value {
+        let tag = |key: &String| aws_sdk_rds::types::Tag::builder().key(key).value(value).build();
+        let call = client.add_tags_to_resource().resource_name(arn).set_tags(Some(keys.iter().map(tag).collect()));
+        call.send().await.map_err(|error| CallError::new("AddTagsToResource", error))?;
+    } else {
+        let call = client.remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(keys.to_vec()));
+        call.send().await.map_err(|error| CallError::new("RemoveTagsFromResource", error))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The only rooms that name the SDK: its clients, and what is asked of EC2.
+//! The only rooms that name the SDK: its clients, and what is asked of EC2 and RDS.
 
 mod body;
 mod clients;
@@ -9,6 +9,8 @@ pub mod hold;
 pub mod observe;
 #[cfg(feature = "cli")]
 pub mod profiles;
+pub mod rds;
+mod tags;
 pub mod verify;
 
-pub use clients::{CallError, Clients, Ec2};
+pub use clients::{CallError, Clients, Ec2, Rds};

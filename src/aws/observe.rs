@@ -1,4 +1,4 @@
-//! `DescribeInstances` to [`Instance`]: pages are reduced and dropped as they come.
+//! `DescribeInstances` to [`Resource`]: pages are reduced and dropped as they come.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use aws_sdk_ec2::types::{self, Filter, InstanceLifecycleType, InstanceStateName}
 use jiff::Timestamp;
 
 use super::clients::{CallError, Ec2};
+use super::tags::{Tags, Tokens, tags};
 use crate::action::{Outcome, RequestedAction};
 use crate::ec2::arrival::Seen;
 use crate::ec2::facts::Told;
@@ -16,8 +17,7 @@ use crate::ec2::refusal::{Cause, Refusal};
 use crate::place::Region;
 use crate::reason::{Reason, Why};
 use crate::request::Request;
-use crate::resource::{Instance, InstanceId, Launch, Pool, State, StateReason};
-use crate::schedule::Hold;
+use crate::resource::{InstanceId, LastStart, Launch, Pool, Resource, ResourceId, State, StateReason};
 use crate::settings::{Scope, Settings};
 
 /// Instances a page: the most that EC2 gives.
@@ -43,7 +43,7 @@ pub async fn observe(
     settings: &Settings,
     request: &Request,
     tell: &impl Fn(usize),
-) -> Result<Vec<Instance>, CallError> {
+) -> Result<Vec<Resource>, CallError> {
     let mut found = Found::default();
     for filters in selections(settings, request) {
         described(ec2, filters, |page| {
@@ -161,9 +161,9 @@ fn id(described: &types::Instance) -> Option<InstanceId> {
 
 /// The filters to ask with, one list for each round of pages.
 fn selections(settings: &Settings, request: &Request) -> Vec<Vec<Filter>> {
-    match (&request.instance_ids, settings.scope) {
+    match (&request.only, settings.scope) {
         (Some(ids), _) => {
-            let ids: Vec<&str> = ids.iter().map(InstanceId::as_str).collect();
+            let ids: Vec<&str> = ids.iter().filter(|id| id.instance().is_some()).map(ResourceId::as_str).collect();
             // A filter, and not the list of ids that EC2 also takes: one unknown id would fail that call as a whole.
             ids.chunks(VALUES_A_FILTER).map(|some| vec![filter("instance-id", some.iter().copied())]).collect()
         }
@@ -181,26 +181,9 @@ fn escaped(text: &str) -> String {
     text.chars().flat_map(|c| matches!(c, '*' | '?' | '\\').then_some('\\').into_iter().chain([c])).collect()
 }
 
-/// The tokens of the pages of one walk. One that comes again would lead in a circle.
-struct Tokens {
-    call: &'static str,
-    seen: BTreeSet<String>,
-}
-
-impl Tokens {
-    fn of(call: &'static str) -> Self {
-        Self { call, seen: BTreeSet::new() }
-    }
-
-    fn take(&mut self, token: Option<&str>) -> Result<(), CallError> {
-        let again = token.is_some_and(|token| !token.is_empty() && !self.seen.insert(token.to_owned()));
-        if again { Err(CallError::repeated_token(self.call)) } else { Ok(()) }
-    }
-}
-
 #[derive(Default)]
 struct Found {
-    instances: Vec<Instance>,
+    instances: Vec<Resource>,
     /// The types of untagged instances, each with their places in `instances`.
     types: BTreeMap<String, Vec<usize>>,
     pools: BTreeSet<Arc<Pool>>,
@@ -284,25 +267,9 @@ fn reduce(
     region: &Region,
     settings: &Settings,
     pool: Option<Arc<Pool>>,
-) -> Option<Instance> {
+) -> Option<Resource> {
     let id = id(described)?;
-    let mut name = None;
-    let mut tag = None;
-    let mut hold = None;
-    for (key, value) in described.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default()))) {
-        if key == &*settings.tag_key {
-            tag = Some(value.into());
-        }
-        // `-hold` is no other tag's suffix, and in doubt it holds; but the exact one comes first.
-        let suffix =
-            key.strip_prefix(&*settings.tag_key).filter(|suffix| suffix.eq_ignore_ascii_case(Hold::KEY_SUFFIX));
-        if suffix == Some(Hold::KEY_SUFFIX) || (suffix.is_some() && hold.is_none()) {
-            hold = Some(value.into());
-        }
-        if key == "Name" {
-            name = Some(value.into());
-        }
-    }
+    let Tags { name, tag, hold } = tags(described.tags().iter().map(|tag| (tag.key(), tag.value())), settings);
     let state = state(described);
     let reason = described.state_reason().map(state_reason);
     let told = Told {
@@ -313,14 +280,16 @@ fn reduce(
         transition_reason: described.state_transition_reason().unwrap_or_default(),
         reason: reason.as_ref(),
     };
-    let (started_by_aws, last_stop) = (told.started_by_aws(state), told.last_stop());
+    let last_start = if told.started_by_aws(state) { LastStart::ByAws } else { LastStart::BySomebody };
+    let last_stop = told.last_stop();
     let forbids = told.forbids(state, described.tags().iter().filter_map(types::Tag::key));
     let hibernation = described.hibernation_options().and_then(types::HibernationOptions::configured);
-    let mut instance = Instance {
-        id,
+    let mut instance = Resource {
+        id: id.into(),
         region: region.clone(),
         name,
         state,
+        status: None,
         tag,
         hold,
         launch: Launch {
@@ -329,7 +298,7 @@ fn reduce(
             started_at: started_at(described),
             stop_code: reason.filter(|_| state == State::Stopped).map(|reason| reason.code),
         },
-        started_by_aws,
+        last_start,
         last_stop,
         forbids: None,
     };

@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 use super::clients::{CallError, Clients, chain};
 use crate::place::Region;
+use crate::settings::Settings;
 
 /// Where an account is asked that names no region of its own.
 const ANY_REGION: &str = "us-east-1";
@@ -211,10 +212,10 @@ impl SignedIn {
         Region::try_from(self.config.region()?.to_string()).ok()
     }
 
-    /// A client for each of these regions.
+    /// Clients for the regions, and of the services, of these settings.
     #[must_use]
-    pub fn clients(&self, regions: &[Region]) -> Clients {
-        Clients::new(&aws_sdk_ec2::config::Builder::from(&self.config), regions)
+    pub fn clients(&self, settings: &Settings) -> Clients {
+        Clients::of(&self.config, settings)
     }
 
     /// The id of the account, 12 digits.

@@ -7,8 +7,9 @@ use super::clients::Ec2;
 use super::observe::look;
 use crate::action::{Action, Outcome};
 use crate::ec2::arrival::judge;
-use crate::ec2::executor::{IDS_A_CALL, Settled, Target};
+use crate::ec2::executor::{IDS_A_CALL, Target};
 use crate::resource::{InstanceId, State};
+use crate::settled::Settled;
 
 /// The first pause; each one after is twice as long, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);

@@ -54,7 +54,8 @@ impl Accounts {
             by_id.insert(id.clone(), name.clone());
             match regions(ask, rules, &signed_in, &name).await? {
                 Ok(regions) => {
-                    let (settings, clients) = (rules.settings(&regions)?, signed_in.clients(&regions));
+                    let settings = rules.settings(&regions)?;
+                    let clients = signed_in.clients(&settings);
                     accounts.open.push(Account { name, id, settings, clients });
                 }
                 Err(why) => accounts.failed.push(why),

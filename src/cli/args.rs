@@ -170,6 +170,9 @@ hand. Without --for, --until or --clear, nothing is changed.";
         /// `tagged`, or `all`: also those without the tag, on stop; over --settings and `STOPINATOR_SCOPE`
         #[arg(long, value_name = "SCOPE", help_heading = "Rules")]
         pub(crate) scope: Option<String>,
+        /// `ec2`, or `ec2,rds`: databases, too; over --settings and `STOPINATOR_SERVICES`
+        #[arg(long, value_name = "SERVICES", help_heading = "Rules")]
+        pub(crate) services: Option<String>,
         /// No progress
         #[arg(short, long, help_heading = "Output")]
         pub(crate) quiet: bool,

@@ -26,6 +26,16 @@ pub(crate) fn agrees(screen: Screen, question: &str, yes: bool) -> Result<bool, 
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
+/// What so many are, some of which are databases: `1 instance`, `2 databases`, `3 instances and databases`.
+pub(crate) fn things(count: usize, databases: usize) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    match databases {
+        0 => format!("{count} instance{s}"),
+        all if all == count => format!("{count} database{s}"),
+        _ => format!("{count} instances and databases"),
+    }
+}
+
 /// `account 111122223333 (dev)`, or all of them, with how many instances in each.
 pub(crate) fn in_accounts<'a>(of: impl IntoIterator<Item = (&'a Account, usize)>) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();

@@ -8,7 +8,7 @@ use stopinator::action::{Action, RequestedAction};
 use stopinator::plan::{Decision, Evidence};
 use stopinator::reason::{Reason, Why};
 use stopinator::report::Row;
-use stopinator::resource::{Instance, LastStop, State};
+use stopinator::resource::{Kind, LastStart, LastStop, Resource, ResourceId, State};
 use stopinator::schedule::{Edge, HoldMode, MOMENT, Tag};
 use stopinator::settings::{Scope, Settings};
 
@@ -40,7 +40,7 @@ pub(crate) async fn explain(explain: &Explain, now: Timestamp, screen: Screen) -
     };
     let mut requests = requests(&accounts, &question, &waiting).await?;
     let mut looked = look(&accounts, &requests, &waiting, screen, &|| ()).await?;
-    let found: Vec<(&Looked<'_>, &Row, &(Instance, Evidence))> = found(&looked);
+    let found: Vec<(&Looked<'_>, &Row, &(Resource, Evidence))> = found(&looked);
     let account = match &*found {
         [] => {
             waiting.over();
@@ -92,7 +92,7 @@ pub(crate) async fn explain(explain: &Explain, now: Timestamp, screen: Screen) -
     Ok(if incomplete { Exit::Incomplete } else { Exit::Done })
 }
 
-fn found<'a>(looked: &'a [Looked<'a>]) -> Vec<(&'a Looked<'a>, &'a Row, &'a (Instance, Evidence))> {
+fn found<'a>(looked: &'a [Looked<'a>]) -> Vec<(&'a Looked<'a>, &'a Row, &'a (Resource, Evidence))> {
     let rows = looked.iter().flat_map(|looked| looked.rows().map(move |(row, found)| (looked, row, found)));
     rows.filter_map(|(looked, row, found)| Some((looked, row, found?))).collect()
 }
@@ -113,7 +113,7 @@ impl Teller {
     fn whole(
         &self,
         accounts: &Accounts,
-        (looked, row, (instance, evidence)): (&Looked<'_>, &Row, &(Instance, Evidence)),
+        (looked, row, (instance, evidence)): (&Looked<'_>, &Row, &(Resource, Evidence)),
     ) -> String {
         let screen = self.screen;
         let zone = if evidence.schedule.is_some() { &evidence.zone } else { &self.reader };
@@ -153,7 +153,8 @@ impl Teller {
             self.line(&mut out, "in words", &schedule.in_words(&evidence.zone));
             self.line(&mut out, "latest edge", &Self::latest(evidence));
         }
-        self.line(&mut out, "EC2 says", &self.ec2(instance, zone));
+        let who = if instance.id.database().is_some() { "RDS says" } else { "EC2 says" };
+        self.line(&mut out, who, &self.evidence(instance, zone));
         if let Some(so) = self.so(&looked.account.settings, row, instance, evidence) {
             self.line(&mut out, "so", &so);
         }
@@ -166,7 +167,7 @@ impl Teller {
         let _ = writeln!(out, "{}", self.screen.wrap(&format!("{:<COLUMN$}{text}", format!("  {what}")), COLUMN));
     }
 
-    fn tags(&self, out: &mut String, settings: &Settings, instance: &Instance, evidence: &Evidence) {
+    fn tags(&self, out: &mut String, settings: &Settings, instance: &Resource, evidence: &Evidence) {
         let key = self.screen.text(&settings.tag_key);
         let tag = match instance.tag.as_deref() {
             Some(value) => format!("{key} = {}", self.screen.text(value)),
@@ -199,12 +200,13 @@ impl Teller {
         }
     }
 
-    fn ec2(&self, instance: &Instance, zone: &TimeZone) -> String {
+    fn evidence(&self, instance: &Resource, zone: &TimeZone) -> String {
         let started = instance.launch.started_at.map(|at| time(at, zone));
         match (instance.state, &instance.last_stop, started) {
-            (State::Running, _, Some(at)) => {
-                let by = if instance.started_by_aws { ", by AWS" } else { "" };
-                format!("running since {at}{by}  (LaunchTime)")
+            (State::Running, _, Some(at)) if !instance.log_was_not_read() => {
+                let by = if instance.last_start == LastStart::ByAws { ", by AWS" } else { "" };
+                let field = if instance.id.database().is_some() { "DescribeEvents" } else { "LaunchTime" };
+                format!("running since {at}{by}  ({field})")
             }
             (State::Stopped, LastStop::BySomebody(Some(stopped)), _) => {
                 format!("stopped by somebody at {}", time(*stopped, zone))
@@ -219,12 +221,17 @@ impl Teller {
             (State::Stopped, LastStop::Unknown, started) => {
                 format!("stopped, it does not tell when or by whom{}", last_start(started))
             }
-            (state, ..) => rows::state(state).to_owned(),
+            (State::Running, ..) if instance.id.database().is_some() => match instance.last_start {
+                LastStart::LongAgo => "available, and not started in 14 days  (DescribeEvents)".to_owned(),
+                LastStart::Unclear => "available, though the last it told of is a stop  (DescribeEvents)".to_owned(),
+                _ => "available".to_owned(),
+            },
+            (state, ..) => instance.status.as_deref().map_or(rows::state(state), |status| status).to_owned(),
         }
     }
 
     /// What follows from the above, where the sentence of the reason does not say it all.
-    fn so(&self, settings: &Settings, row: &Row, instance: &Instance, evidence: &Evidence) -> Option<String> {
+    fn so(&self, settings: &Settings, row: &Row, instance: &Resource, evidence: &Evidence) -> Option<String> {
         let limit = settings.hand_start_limit;
         let after = |at: Timestamp, edge: Edge| match at.duration_since(edge.from) {
             soon if soon.as_mins() == 0 => "just".to_owned(),
@@ -255,8 +262,9 @@ impl Teller {
                     return Some(format!("the hold asks for it until {}", time(end, &evidence.zone)));
                 }
                 let edge = latest.filter(|edge| edge.at > Timestamp::MIN)?;
-                let since = match (action, instance.launch.started_at, &instance.last_stop) {
-                    (Action::Stop, Some(_), _) if instance.started_by_aws => "started by AWS".to_owned(),
+                let started = instance.launch.started_at.filter(|_| !instance.log_was_not_read());
+                let since = match (action, started, &instance.last_stop) {
+                    (Action::Stop, _, _) if instance.last_start == LastStart::ByAws => "started by AWS".to_owned(),
                     (Action::Stop, Some(at), _)
                         if at >= edge.from && limit.is_some_and(|limit| self.now.duration_since(at) >= limit) =>
                     {
@@ -281,7 +289,7 @@ impl Teller {
         }
     }
 
-    fn next(&self, out: &mut String, account: &Account, row: &Row, instance: &Instance, evidence: &Evidence) {
+    fn next(&self, out: &mut String, account: &Account, row: &Row, instance: &Resource, evidence: &Evidence) {
         let held = evidence.held_at(self.now).map(|(_, end)| end);
         let from = held.unwrap_or(self.now);
         let mut lines: Vec<String> = Vec::new();
@@ -322,7 +330,7 @@ impl Teller {
     /// What to do about it.
     fn advice(&self, out: &mut String, looked: &Looked<'_>, row: &Row, evidence: &Evidence) {
         let Some(_) = &evidence.schedule else { return };
-        let id = row.entry.id;
+        let id = &row.entry.id;
         let region = row.entry.region.as_ref().map_or("", |region| region.as_str());
         let name = quoted(&looked.account.name);
         let (by, long) = if self.profile {
@@ -331,7 +339,15 @@ impl Teller {
             (format!(" -r {region}"), String::new())
         };
         let by = self.key.as_ref().map_or(by.clone(), |key| format!("{by} --tag-key {}", quoted(key)));
-        let aws = |verb: &str| format!("aws ec2 {verb}-instances{long} --region {region} --instance-ids {id}");
+        let by = if id.database().is_some() { format!("{by} --services ec2,rds") } else { by };
+        let aws = |verb: &str| match id {
+            ResourceId::Instance(id) => format!("aws ec2 {verb}-instances{long} --region {region} --instance-ids {id}"),
+            ResourceId::Database(id) => {
+                let what = if id.kind() == Kind::Cluster { "cluster" } else { "instance" };
+                let name = id.name();
+                format!("aws rds {verb}-db-{what}{long} --region {region} --db-{what}-identifier {name}")
+            }
+        };
         let hold = |mode: &str| format!("stopinator hold{by} {id}{mode} --for 3h");
         let lines: &[(&str, String)] = match (row.planned(), row.reason()) {
             (Some(Action::Stop), _) => &[("to keep it", hold(""))],

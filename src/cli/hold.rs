@@ -9,14 +9,14 @@ use stopinator::aws;
 use stopinator::place::Region;
 use stopinator::plan::Evidence;
 use stopinator::reason::Reason;
-use stopinator::resource::{Instance, InstanceId, State};
+use stopinator::resource::{DatabaseId, InstanceId, Resource, ResourceId, State};
 use stopinator::schedule::Hold as Held;
 use stopinator::settings::Scope;
 use stopinator::week::Turn;
 
 use crate::accounts::{Account, Accounts};
 use crate::args::Hold;
-use crate::ask::{agrees, in_accounts, in_regions};
+use crate::ask::{agrees, in_accounts, in_regions, things};
 use crate::failure::{Exit, Failure};
 use crate::look::{Looked, Question, Waiting, look, requests, tell_what_is_missing, ticked};
 use crate::rules::Rules;
@@ -28,7 +28,7 @@ use crate::when::{self, Watch, name_of, short};
 struct Change<'a> {
     account: &'a Account,
     region: Region,
-    id: InstanceId,
+    id: ResourceId,
 }
 
 pub(crate) async fn hold(hold: &Hold, watch: Watch, screen: Screen) -> Result<Exit, Failure> {
@@ -63,7 +63,7 @@ pub(crate) async fn hold(hold: &Hold, watch: Watch, screen: Screen) -> Result<Ex
     let (mut rows, mut changes) = (Vec::new(), Vec::new());
     for looked in &looked {
         let mut of_account: Vec<_> = looked.rows().collect();
-        of_account.sort_by_key(|(row, _)| (row.entry.name.as_deref(), row.entry.id));
+        of_account.sort_by_key(|(row, _)| (row.entry.name.as_deref(), &row.entry.id));
         for (row, found) in of_account {
             let name = screen.name(row);
             let (does, what) = match found {
@@ -71,11 +71,11 @@ pub(crate) async fn hold(hold: &Hold, watch: Watch, screen: Screen) -> Result<Ex
                     let teller = Teller { now: instant, zone: &zone, looked, instance, evidence };
                     teller.change(value.as_deref(), row.reason())
                 }
-                None => (false, "EC2 does not know it".to_owned()),
+                None => (false, "AWS does not know it".to_owned()),
             };
             rows.push(vec![Cell::new(name), Cell::new(row.entry.id.as_str()), Cell::new(what)]);
             if let (true, Some(region)) = (does, row.entry.region.clone()) {
-                changes.push(Change { account: looked.account, region, id: row.entry.id });
+                changes.push(Change { account: looked.account, region, id: row.entry.id.clone() });
             }
         }
     }
@@ -92,7 +92,9 @@ pub(crate) async fn hold(hold: &Hold, watch: Watch, screen: Screen) -> Result<Ex
         return Ok(Exit::Done);
     }
     let count = changes.len();
-    let instances = if count == 1 { "instance" } else { "instances" };
+    let databases = changes.iter().filter(|change| change.id.database().is_some()).count();
+    let all = things(count, databases);
+    let (_, instances) = all.split_once(' ').unwrap_or_default();
     let accounts = in_accounts(changes.iter().map(|change| (change.account, 1)));
     let places = format!("{accounts}, {}", in_regions(changes.iter().map(|change| &change.region)));
     let verb = if value.is_some() { "Set it on" } else { "Take it from" };
@@ -163,7 +165,7 @@ struct Teller<'a> {
     now: Timestamp,
     zone: &'a TimeZone,
     looked: &'a Looked<'a>,
-    instance: &'a Instance,
+    instance: &'a Resource,
     evidence: &'a Evidence,
 }
 
@@ -179,7 +181,9 @@ impl Teller<'_> {
                 };
             }
             // A hold that does not parse can be replaced.
-            Some(Reason::NotSelected) if self.looked.account.settings.scope == Scope::All => {
+            Some(Reason::NotSelected)
+                if self.looked.account.settings.scope == Scope::All && self.instance.id.database().is_none() =>
+            {
                 return match value {
                     Some(_) => (true, "the stop rule heeds it".to_owned()),
                     None => (self.instance.hold.is_some(), "follows the stop rule".to_owned()),
@@ -193,7 +197,7 @@ impl Teller<'_> {
         if value.is_none() && self.instance.hold.is_none() {
             return (false, "has no hold".to_owned());
         }
-        let changed = Instance { hold: value.map(Into::into), ..self.instance.clone() };
+        let changed = Resource { hold: value.map(Into::into), ..self.instance.clone() };
         let evidence = Evidence::of(&changed, &self.looked.account.settings.time_zone, self.now);
         let (before, after) = (self.told(self.instance, self.evidence), self.told(&changed, &evidence));
         let before = before.map_or_else(
@@ -228,7 +232,7 @@ impl Teller<'_> {
     }
 
     /// What happens to an instance next: whether that is now, and when it turns.
-    fn told(&self, instance: &Instance, evidence: &Evidence) -> Option<(bool, Option<Turn>)> {
+    fn told(&self, instance: &Resource, evidence: &Evidence) -> Option<(bool, Option<Turn>)> {
         let account = self.looked.account;
         let decided_at = |instant| ticked(account, instance, instant).map(|action| action == Action::Start);
         if let Some(on) = decided_at(self.now) {
@@ -258,16 +262,32 @@ async fn carry_out(looked: &[Looked<'_>], changes: &[Change<'_>], value: Option<
         for (region, ec2) in looked.run.ec2() {
             let here =
                 changes.iter().filter(|change| change.account.id == looked.account.id && change.region == *region);
-            let ids: Vec<InstanceId> = here.map(|change| change.id).collect();
-            if ids.is_empty() {
-                continue;
+            let ids: Vec<&ResourceId> = here.map(|change| &change.id).collect();
+            let instances: Vec<InstanceId> = ids.iter().filter_map(|id| id.instance()).collect();
+            let keys = keys(looked.account, value);
+            if let Err(error) = aws::hold::tag(ec2, &instances, &keys, value).await {
+                failed.push((instances.len(), format!("{} {region}: {error}", looked.account.name)));
             }
-            if let Err(error) = aws::hold::tag(ec2, &ids, &keys(looked.account, value), value).await {
-                failed.push((ids.len(), format!("{} {region}: {error}", looked.account.name)));
+            for id in ids.iter().filter_map(|id| id.database()) {
+                let Some(rds) = looked.run.rds().get(region) else { continue };
+                let arn = arn(id, region, &looked.account.id);
+                if let Err(error) = aws::hold::tag_database(rds, &arn, &keys, value).await {
+                    failed.push((1, format!("{} {region}: {id}: {error}", looked.account.name)));
+                }
             }
         }
     }
     failed
+}
+
+/// The ARN of a database, by which RDS tags it.
+fn arn(id: &DatabaseId, region: &Region, account: &str) -> String {
+    let partition = match region.as_str() {
+        china if china.starts_with("cn-") => "aws-cn",
+        government if government.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    };
+    format!("arn:{partition}:rds:{region}:{account}:{id}")
 }
 
 /// The hold's key. In doubt, one in other letters holds too, so to take a hold away is to take away all of them.
@@ -298,21 +318,33 @@ fn commands(changes: &[Change<'_>], value: Option<&str>, by_profile: bool) -> St
             continue;
         }
         done.push(place);
-        let here = changes.iter().filter(|other| (other.account.id.as_str(), &other.region) == place);
-        let ids: Vec<&str> = here.map(|change| change.id.as_str()).collect();
+        let here = || changes.iter().filter(|other| (other.account.id.as_str(), &other.region) == place);
+        let ids: Vec<InstanceId> = here().filter_map(|change| change.id.instance()).collect();
         let profile = if by_profile { format!(" --profile {}", quoted(&change.account.name)) } else { String::new() };
         let key = key(change.account);
         let (verb, tag) = match value {
             Some(value) => ("create", format!("Key={key},Value={value}")),
             None => ("delete", format!("Key={key}")),
         };
-        let _ = writeln!(
-            out,
-            "aws ec2 {verb}-tags{profile} --region {} --resources {} --tags {}",
-            change.region,
-            ids.join(" "),
-            quoted(&tag)
-        );
+        if !ids.is_empty() {
+            let ids: Vec<&str> = ids.iter().map(InstanceId::as_str).collect();
+            let _ = writeln!(
+                out,
+                "aws ec2 {verb}-tags{profile} --region {} --resources {} --tags {}",
+                change.region,
+                ids.join(" "),
+                quoted(&tag)
+            );
+        }
+        for id in here().filter_map(|change| change.id.database()) {
+            let (verb, tags) = match value {
+                Some(_) => ("add-tags-to", format!("--tags {}", quoted(&tag))),
+                None => ("remove-tags-from", format!("--tag-keys {}", quoted(&key))),
+            };
+            let arn = arn(id, &change.region, &change.account.id);
+            let region = &change.region;
+            let _ = writeln!(out, "aws rds {verb}-resource{profile} --region {region} --resource-name {arn} {tags}");
+        }
     }
     out
 }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use stopinator::place::Region;
 use stopinator::plan::Decision;
 use stopinator::reason::Reason;
-use stopinator::resource::{InstanceId, State};
+use stopinator::resource::{ResourceId, State};
 use stopinator::week::{Hours, InForce, Stretch, hours};
 use stopinator::zone;
 
@@ -33,7 +33,7 @@ pub(crate) struct Line {
     pub(crate) account: String,
     pub(crate) account_id: String,
     pub(crate) region: Option<Region>,
-    pub(crate) id: InstanceId,
+    pub(crate) id: ResourceId,
     pub(crate) name: Option<String>,
     pub(crate) kind: Option<String>,
     pub(crate) state: Option<State>,
@@ -130,7 +130,7 @@ pub(crate) fn lines(looked: &Looked<'_>, days: &Days, prices: &Prices) -> Vec<Li
             account: looked.account.name.clone(),
             account_id: looked.account.id.clone(),
             region: row.entry.region.clone(),
-            id: row.entry.id,
+            id: row.entry.id.clone(),
             name: row.entry.name.as_deref().filter(|name| !name.is_empty()).map(str::to_owned),
             kind: kind.map(str::to_owned),
             state: found.map(|(instance, _)| instance.state),
@@ -145,7 +145,7 @@ pub(crate) fn lines(looked: &Looked<'_>, days: &Days, prices: &Prices) -> Vec<Li
         }
     });
     let mut lines: Vec<Line> = rows.collect();
-    lines.sort_by(|a, b| (a.label(), a.id).cmp(&(b.label(), b.id)));
+    lines.sort_by(|a, b| (a.label(), &a.id).cmp(&(b.label(), &b.id)));
     lines
 }
 

@@ -9,13 +9,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use stopinator::action::{Action, RequestedAction};
-use stopinator::aws::observe;
+use stopinator::aws::{observe, rds};
 use stopinator::meant::nearest;
-use stopinator::plan::{Decision, Evidence, plan};
+use stopinator::plan::{Decision, Evidence, Looked as LookedFor, plan};
 use stopinator::reason::Reason;
 use stopinator::report::{Report, Row};
 use stopinator::request::Request;
-use stopinator::resource::{Instance, InstanceId};
+use stopinator::resource::{DatabaseId, InstanceId, Resource, ResourceId};
 use stopinator::run::{Progress, Run};
 
 use crate::accounts::{Account, Accounts, fits};
@@ -48,12 +48,12 @@ pub(crate) struct Looked<'a> {
     pub(crate) run: Run<'a>,
     pub(crate) report: Report,
     /// The instances of the report's rows, with what is decided by; none of an id that is not known.
-    pub(crate) instances: Vec<Option<(Instance, Evidence)>>,
+    pub(crate) instances: Vec<Option<(Resource, Evidence)>>,
 }
 
 impl Looked<'_> {
     /// The rows, each with its instance.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = (&Row, Option<&(Instance, Evidence)>)> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (&Row, Option<&(Resource, Evidence)>)> {
         self.report.instances.iter().zip(self.instances.iter().map(Option::as_ref))
     }
 }
@@ -69,16 +69,18 @@ pub(crate) async fn requests(
         time: question.instant,
         instant: question.instant,
         dry_run: question.dry_run || account.settings.dry_run,
-        instance_ids: None,
+        only: None,
         regions: account.settings.regions.clone(),
     };
     let mut requests: Vec<Request> = accounts.open.iter().map(whole).collect();
     if question.instances.is_empty() {
         return Ok(requests.into_iter().map(Some).collect());
     }
+    let databases = accounts.open.iter().any(|account| account.settings.databases);
+    let id = |word: &str| id(word).filter(|id| databases || id.database().is_none());
     let (ids, names): (Vec<&String>, Vec<&String>) =
-        question.instances.iter().partition(|instance| InstanceId::try_from(instance.as_str()).is_ok());
-    let ids: BTreeSet<InstanceId> = ids.into_iter().filter_map(|id| InstanceId::try_from(id.as_str()).ok()).collect();
+        question.instances.iter().partition(|instance| id(instance).is_some());
+    let ids: BTreeSet<ResourceId> = ids.into_iter().filter_map(|text| id(text)).collect();
     let names: Vec<String> = names.into_iter().cloned().collect();
     let (bearers, unobserved) = named(accounts, &requests, &names, waiting).await;
     for name in &names {
@@ -91,6 +93,8 @@ pub(crate) async fn requests(
             let (all, _) = named(accounts, &requests, &["*".to_owned()], waiting).await;
             let all = all.iter().flatten().map(|(_, name)| name.as_str());
             let meant = nearest(name, all, 2).map_or(String::new(), |meant| format!("; did you mean {meant}?"));
+            let is_database = !databases && DatabaseId::try_from(name.clone()).is_ok();
+            let meant = if is_database { "; --services ec2,rds looks at databases, too".to_owned() } else { meant };
             return Err(Failure::wrong(format!("no instance is named {name} in {}{meant}", accounts.places())));
         }
     }
@@ -101,20 +105,26 @@ pub(crate) async fn requests(
         return Err(Failure::incomplete([unobserved, vec![text]].concat().join("\n")));
     }
     for (request, bearers) in requests.iter_mut().zip(bearers) {
-        request.instance_ids = Some(ids.iter().copied().chain(bearers.into_iter().map(|(id, _)| id)).collect());
+        request.only = Some(ids.iter().cloned().chain(bearers.into_iter().map(|(id, _)| id)).collect());
     }
     // An empty list is no request.
-    let asks = |request: &Request| request.instance_ids.as_ref().is_some_and(|ids| !ids.is_empty());
+    let asks = |request: &Request| request.only.as_ref().is_some_and(|ids| !ids.is_empty());
     Ok(requests.into_iter().map(|request| Some(request).filter(asks)).collect())
 }
 
-/// The instances of each account that bear one of the names, and where nobody could look.
+/// The id, where a word is one.
+fn id(word: &str) -> Option<ResourceId> {
+    let instance = InstanceId::try_from(word).ok().map(ResourceId::from);
+    instance.or_else(|| DatabaseId::try_from(word.to_owned()).ok().map(ResourceId::from))
+}
+
+/// The instances and databases of each account that bear one of the names, and where nobody could look.
 async fn named(
     accounts: &Accounts,
     requests: &[Request],
     names: &[String],
     waiting: &Waiting,
-) -> (Vec<Vec<(InstanceId, String)>>, Vec<String>) {
+) -> (Vec<Vec<(ResourceId, String)>>, Vec<String>) {
     let (mut found, mut unobserved) = (Vec::new(), Vec::new());
     for (account, request) in accounts.open.iter().zip(requests) {
         waiting.say(format!("looking for names in {}", account.name));
@@ -125,7 +135,18 @@ async fn named(
         let mut here = Vec::new();
         for (region, named) in looks {
             match named {
-                Ok(bearers) => here.extend(bearers),
+                Ok(bearers) => here.extend(bearers.into_iter().map(|(id, name)| (ResourceId::from(id), name))),
+                Err(error) => unobserved.push(format!("{} {region}: not observed: {error}", account.name)),
+            }
+        }
+        // RDS finds nothing by name, so all are listed.
+        for (region, rds) in run.rds().iter().filter(|_| !names.is_empty()) {
+            match rds::names(rds, &account.settings).await {
+                Ok(all) => here.extend(
+                    all.into_iter()
+                        .filter(|(_, found)| names.iter().any(|name| fits(name, found)))
+                        .map(|(id, name)| (ResourceId::from(id), name)),
+                ),
                 Err(error) => unobserved.push(format!("{} {region}: not observed: {error}", account.name)),
             }
         }
@@ -154,8 +175,8 @@ pub(crate) async fn look<'a>(
                 waiting.found(account, &progress);
             };
             let found = run.find(&tell).await;
-            let mut by_id: BTreeMap<InstanceId, Instance> = BTreeMap::new();
-            by_id.extend(found.instances().map(|instance| (instance.id, instance.clone())));
+            let mut by_id: BTreeMap<ResourceId, Resource> = BTreeMap::new();
+            by_id.extend(found.resources().map(|resource| (resource.id.clone(), resource.clone())));
             let report = run.plan(found);
             let evidence = |row: &Row| {
                 let instance = by_id.remove(&row.entry.id)?;
@@ -180,7 +201,8 @@ pub(crate) async fn look<'a>(
         }
         ids => {
             waiting.over();
-            Err(Failure::wrong(format!("EC2 does not know {} in {}", ids.join(", "), accounts.places())))
+            let who = if ids.iter().all(|id| id.starts_with("i-")) { "EC2" } else { "AWS" };
+            Err(Failure::wrong(format!("{who} does not know {} in {}", ids.join(", "), accounts.places())))
         }
     }
 }
@@ -200,8 +222,8 @@ fn unknown(looked: &[Looked<'_>]) -> Vec<String> {
 
 /// An id that is known in one account is not known in the others, and that is nothing to tell of.
 fn forget_ids_of_others(looked: &mut [Looked<'_>]) {
-    let known: BTreeSet<InstanceId> =
-        looked.iter().flat_map(|looked| &looked.instances).flatten().map(|(instance, _)| instance.id).collect();
+    let known = looked.iter().flat_map(|looked| &looked.instances).flatten();
+    let known: BTreeSet<ResourceId> = known.map(|(resource, _)| resource.id.clone()).collect();
     retain(looked, |row, is_known| is_known || !known.contains(&row.entry.id));
 }
 
@@ -221,17 +243,17 @@ fn retain(looked: &mut [Looked<'_>], keep: impl Fn(&Row, bool) -> bool) {
 }
 
 /// What a tick at an instant does with an instance that is as it is now; nothing where it is kept.
-pub(crate) fn ticked(account: &Account, instance: &Instance, instant: Timestamp) -> Option<Action> {
+pub(crate) fn ticked(account: &Account, instance: &Resource, instant: Timestamp) -> Option<Action> {
     let settings = &account.settings;
     let request = Request {
         action: RequestedAction::Schedule,
         time: instant,
         instant,
         dry_run: true,
-        instance_ids: None,
+        only: None,
         regions: settings.regions.clone(),
     };
-    match plan(settings, &request, [instance.clone()], &settings.regions).entries.first()?.decision {
+    match plan(settings, &request, [instance.clone()], LookedFor::EVERYWHERE).entries.first()?.decision {
         Decision::Act(action) => Some(action),
         Decision::Keep(_) => None,
     }
@@ -244,7 +266,8 @@ pub(crate) async fn nothing_found(accounts: &Accounts, looked: &[Looked<'_>]) ->
         return "nothing was found in what could be looked at".to_owned();
     }
     let key = &*first.settings.tag_key;
-    let mut said = format!("no instance in {} carries the tag {key}", accounts.places());
+    let databases = if first.settings.databases { " and no database" } else { "" };
+    let mut said = format!("no instance{databases} in {} carries the tag {key}", accounts.places());
     let capital = |text: &str| {
         let mut letters = text.chars();
         letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())

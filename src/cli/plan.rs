@@ -10,7 +10,7 @@ use stopinator::action::{Action, RequestedAction};
 use stopinator::plan::Evidence;
 use stopinator::reason::Reason;
 use stopinator::report::{Counts, Row};
-use stopinator::resource::Instance;
+use stopinator::resource::Resource;
 
 use crate::accounts::Accounts;
 use crate::args::{Output, Plan};
@@ -155,9 +155,9 @@ impl View<'_> {
             (None, Some(reason)) if TO_MEND.contains(&reason) => 2,
             _ => 3,
         };
-        let mut rows: Vec<(&Row, Option<&(Instance, Evidence)>)> =
+        let mut rows: Vec<(&Row, Option<&(Resource, Evidence)>)> =
             looked.rows().filter(|(row, _)| listed(row)).collect();
-        rows.sort_by_key(|(row, _)| (order(row), row.entry.name.as_deref(), row.entry.id));
+        rows.sort_by_key(|(row, _)| (order(row), row.entry.name.as_deref(), &row.entry.id));
         let cells: Vec<Vec<Cell>> = rows.iter().map(|(row, instance)| self.cells(row, *instance, one_region)).collect();
         let lines = table(self.screen, &cells, 1);
         // What is wrong with a tag stands below its row.
@@ -192,7 +192,7 @@ impl View<'_> {
         out
     }
 
-    fn cells(&self, row: &Row, instance: Option<&(Instance, Evidence)>, one_region: bool) -> Vec<Cell> {
+    fn cells(&self, row: &Row, instance: Option<&(Resource, Evidence)>, one_region: bool) -> Vec<Cell> {
         let (word, style) = match row.planned() {
             Some(Action::Stop) => ("stop ", STOP),
             Some(Action::Start) => ("start", START),
@@ -210,7 +210,7 @@ impl View<'_> {
     }
 
     /// Until when an action holds, or why there is none.
-    fn note(&self, row: &Row, instance: Option<&(Instance, Evidence)>) -> String {
+    fn note(&self, row: &Row, instance: Option<&(Resource, Evidence)>) -> String {
         let until = |at: Timestamp| format!("until {}", short(at, self.instant, self.zone));
         match row.planned() {
             Some(Action::Stop) => row.entry.until.as_ref().and_then(|until| until.off).map_or(String::new(), until),
@@ -232,7 +232,7 @@ impl View<'_> {
     }
 
     /// What is wrong with an instance's tag or hold, or what EC2 said of it.
-    fn wrong(&self, row: &Row, instance: Option<&(Instance, Evidence)>) -> Option<String> {
+    fn wrong(&self, row: &Row, instance: Option<&(Resource, Evidence)>) -> Option<String> {
         let reason = row.reason().filter(|reason| TO_MEND.contains(reason))?;
         let detail = self.screen.text(&row.detail()?);
         let value = match reason {

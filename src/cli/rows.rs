@@ -7,7 +7,7 @@ use stopinator::place::Region;
 use stopinator::plan::Evidence;
 use stopinator::reason::Reason;
 use stopinator::report::{Counts, Row};
-use stopinator::resource::{Instance, State};
+use stopinator::resource::{Resource, State};
 use stopinator::schedule::Edge;
 use stopinator::settings::{Scope, Settings};
 
@@ -126,11 +126,12 @@ impl<'a> Unobserved<'a> {
     }
 }
 
-/// EC2's name of a state.
+/// EC2's name of a state, or what comes nearest to RDS's.
 pub(crate) fn state(state: State) -> &'static str {
     match state {
         State::Pending => "pending",
         State::Running => "running",
+        State::Busy => "busy",
         State::Stopping => "stopping",
         State::Stopped => "stopped",
         State::ShuttingDown => "shutting-down",
@@ -140,7 +141,7 @@ pub(crate) fn state(state: State) -> &'static str {
 }
 
 /// The type of an instance, such as `m6i.large`.
-pub(crate) fn instance_type(instance: &Instance) -> Option<&str> {
+pub(crate) fn instance_type(instance: &Resource) -> Option<&str> {
     instance.launch.pool.as_ref().map(|pool| &*pool.instance_type).filter(|kind| !kind.is_empty())
 }
 
@@ -171,7 +172,7 @@ pub(crate) fn json(accounts: &Accounts, looked: &[Looked<'_>], question: &Questi
     })
 }
 
-fn found<'a>(row: &Row, instance: &'a Instance, evidence: &Evidence, instant: Timestamp) -> Found<'a> {
+fn found<'a>(row: &Row, instance: &'a Resource, evidence: &Evidence, instant: Timestamp) -> Found<'a> {
     Found {
         kind: instance_type(instance),
         state: state(instance.state),

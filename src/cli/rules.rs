@@ -40,6 +40,7 @@ impl Rules {
             ("STOPINATOR_TAG_KEY", "--tag-key", &ask.tag_key),
             ("STOPINATOR_TIME_ZONE", "--zone", &ask.zone),
             ("STOPINATOR_SCOPE", "--scope", &ask.scope),
+            ("STOPINATOR_SERVICES", "--services", &ask.services),
         ];
         for (variable, flag, value) in given {
             if let Some(value) = value {
@@ -138,6 +139,9 @@ pub(crate) fn by_settings(settings: &Settings, screen: Screen) -> String {
     };
     let zone = name_of(&settings.time_zone);
     let mut said = format!("tag {}, zone {zone}, scope {scope}", screen.text(&settings.tag_key));
+    if settings.databases {
+        said.push_str(", databases too");
+    }
     if let Some(limit) = settings.hand_start_limit {
         let _ = write!(said, ", hand starts for {} h", limit.as_hours());
     }

@@ -14,7 +14,7 @@ use stopinator::run::Progress;
 
 use crate::accounts::Accounts;
 use crate::args::Run;
-use crate::ask::{agrees, in_accounts, in_regions};
+use crate::ask::{agrees, in_accounts, in_regions, things};
 use crate::failure::{Exit, Failure};
 use crate::look::{Looked, Question, Waiting, look, nothing_found, requests, tell_what_is_missing};
 use crate::plan::View;
@@ -86,7 +86,9 @@ pub(crate) async fn run(run: &Run, watch: Watch, screen: Screen) -> Result<Exit,
     let accounts = in_accounts(looked.iter().map(|looked| (looked.account, looked.report.counts().planned)));
     let rows = looked.iter().flat_map(|looked| &looked.report.instances).filter(|row| row.planned().is_some());
     let places = format!("{accounts}, {}", in_regions(rows.filter_map(|row| row.entry.region.as_ref())));
-    if !agrees(screen, &format!("{} in {places}?", what(stops, starts)), run.yes)? {
+    let databases = looked.iter().flat_map(|looked| &looked.report.instances);
+    let databases = databases.filter(|row| row.planned().is_some() && row.kind().is_some()).count();
+    if !agrees(screen, &format!("{} in {places}?", what(stops, starts, databases)), run.yes)? {
         screen.print("Nothing was changed.\n");
         return Ok(exit);
     }
@@ -110,13 +112,16 @@ pub(crate) async fn run(run: &Run, watch: Watch, screen: Screen) -> Result<Exit,
     })
 }
 
-/// `Stop 2 and start 1 instances`.
-fn what(stops: usize, starts: usize) -> String {
-    let instances = if stops + starts == 1 { "instance" } else { "instances" };
+/// `Stop 2 and start 1 instances`, some of which are databases.
+fn what(stops: usize, starts: usize, databases: usize) -> String {
     match (stops, starts) {
-        (stops, 0) => format!("Stop {stops} {instances}"),
-        (0, starts) => format!("Start {starts} {instances}"),
-        (stops, starts) => format!("Stop {stops} and start {starts} {instances}"),
+        (stops, 0) => format!("Stop {}", things(stops, databases)),
+        (0, starts) => format!("Start {}", things(starts, databases)),
+        (stops, starts) => {
+            let all = things(stops + starts, databases);
+            let (_, what) = all.split_once(' ').unwrap_or_default();
+            format!("Stop {stops} and start {starts} {what}")
+        }
     }
 }
 

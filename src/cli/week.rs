@@ -8,7 +8,7 @@ use serde::Serialize;
 use stopinator::action::RequestedAction;
 use stopinator::place::Region;
 use stopinator::reason::Reason;
-use stopinator::resource::InstanceId;
+use stopinator::resource::ResourceId;
 use stopinator::week::{Hours, Stretch};
 use unicode_width::UnicodeWidthStr;
 
@@ -281,7 +281,7 @@ struct Document<'a> {
 struct Fields<'a> {
     account: &'a str,
     account_id: &'a str,
-    id: InstanceId,
+    id: &'a ResourceId,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -339,7 +339,7 @@ fn json(
     let instances = lines.iter().map(|line| Fields {
         account: &line.account,
         account_id: &line.account_id,
-        id: line.id,
+        id: &line.id,
         name: line.name.as_deref(),
         region: line.region.as_ref(),
         kind: line.kind.as_deref(),

@@ -72,6 +72,14 @@ impl Bucket {
         Self::full((100.0, 20.0))
     }
 
+    /// The full bucket of all calls of RDS.
+    ///
+    /// Source: <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-api-throttling.html>
+    #[must_use]
+    pub fn of_rds() -> Self {
+        Self::full((300.0, 12.0))
+    }
+
     fn full((size, tokens_a_second): (f64, f64)) -> Self {
         Self { size, tokens_a_second, tokens: size, filled_at: Duration::ZERO }
     }

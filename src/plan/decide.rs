@@ -3,27 +3,30 @@
 use jiff::Timestamp;
 
 use super::by_schedule::by_schedule;
-use super::decision::Decided;
+use super::decision::{Decided, already_stopped, in_transition};
 use crate::action::{Action, RequestedAction};
 use crate::reason::{Mark, Why};
 use crate::request::Request;
-use crate::resource::{Instance, LastStop, State};
+use crate::resource::{LastStart, LastStop, Resource, State};
 use crate::schedule::{Hold, HoldMode, Tag};
 use crate::settings::{Scope, Settings};
 
 /// The first reason that holds wins; the order is part of the contract.
-pub(super) fn decide(settings: &Settings, request: &Request, instance: &Instance) -> Decided {
-    let tag = instance.tag.as_deref().map(Tag::parse);
-    if tag.is_none() && !(settings.scope == Scope::All && request.action == RequestedAction::Stop) {
+pub(super) fn decide(settings: &Settings, request: &Request, resource: &Resource) -> Decided {
+    let tag = resource.tag.as_deref().map(Tag::parse);
+    // Nobody's database is stopped for want of a tag.
+    let reaches_untagged =
+        settings.scope == Scope::All && request.action == RequestedAction::Stop && resource.id.database().is_none();
+    if tag.is_none() && !reaches_untagged {
         return Why::NotSelected.into();
     }
     if tag == Some(Tag::OptedOut) {
         return Why::OptedOut.into();
     }
-    if matches!(instance.state, State::ShuttingDown | State::Terminated) {
+    if matches!(resource.state, State::ShuttingDown | State::Terminated) {
         return Why::Gone.into();
     }
-    if let Some(why) = &instance.forbids {
+    if let Some(why) = &resource.forbids {
         return why.clone().into();
     }
     let schedule = match tag {
@@ -36,23 +39,23 @@ pub(super) fn decide(settings: &Settings, request: &Request, instance: &Instance
         (Some(_), RequestedAction::Stop | RequestedAction::Start) => return Why::OwnSchedule.into(),
         _ => {}
     }
-    let hold = match instance.hold.as_deref().map(Hold::parse).transpose() {
+    let hold = match resource.hold.as_deref().map(Hold::parse).transpose() {
         Err(error) => return Why::InvalidHold(error.into()).into(),
         Ok(hold) => hold,
     };
     let zone = schedule.as_ref().map_or(&settings.time_zone, |schedule| schedule.zone(&settings.time_zone));
     let hold_end = hold.as_ref().map(|hold| hold.end(zone));
     if let (Some(hold), Some(end)) = (&hold, hold_end.filter(|end| request.instant < *end))
-        && let Some(decided) = held(request.action, instance.state, hold.mode(), end)
+        && let Some(decided) = held(request.action, resource.state, hold.mode(), end)
     {
         return decided;
     }
     match (request.action, &schedule) {
         (RequestedAction::Schedule, Some(schedule)) => {
-            by_schedule(settings, request.instant, instance, schedule, hold_end)
+            by_schedule(settings, request.instant, resource, schedule, hold_end)
         }
-        (RequestedAction::Start, _) => by_start_rule(request.time, instance),
-        _ => by_stop_rule(request.time, instance),
+        (RequestedAction::Start, _) => by_start_rule(request.time, resource),
+        _ => by_stop_rule(request.time, resource),
     }
 }
 
@@ -69,19 +72,22 @@ fn held(action: RequestedAction, state: State, mode: HoldMode, end: Timestamp) -
     })
 }
 
-fn by_stop_rule(time: Timestamp, instance: &Instance) -> Decided {
-    match (instance.state, instance.launch.started_at) {
-        (State::Running, Some(started)) if started >= time && !instance.started_by_aws => {
+fn by_stop_rule(time: Timestamp, resource: &Resource) -> Decided {
+    match (resource.state, resource.last_start, resource.launch.started_at) {
+        (State::Running, LastStart::Unclear | LastStart::NotTold, _) => {
+            Why::StartUnclear(Box::new(Mark::Trigger(time))).into()
+        }
+        (State::Running, LastStart::BySomebody, Some(started)) if started >= time => {
             Why::StartedByHand(Box::new((started, Mark::Trigger(time)))).into()
         }
-        (State::Running, _) => Action::Stop.into(),
-        (State::Stopped, _) => Why::AlreadyStopped.into(),
-        _ => Why::InTransition.into(),
+        (State::Running, ..) => Action::Stop.into(),
+        (State::Stopped, ..) => already_stopped(resource).into(),
+        _ => in_transition(resource).into(),
     }
 }
 
-fn by_start_rule(time: Timestamp, instance: &Instance) -> Decided {
-    match (instance.state, &instance.last_stop, instance.launch.started_at) {
+fn by_start_rule(time: Timestamp, resource: &Resource) -> Decided {
+    match (resource.state, &resource.last_stop, resource.launch.started_at) {
         (State::Stopped, LastStop::BySomebody(Some(stopped)), _) if *stopped >= time => {
             Why::StoppedByHand(Box::new((*stopped, Mark::Trigger(time)))).into()
         }
@@ -89,8 +95,12 @@ fn by_start_rule(time: Timestamp, instance: &Instance) -> Decided {
         (State::Stopped, LastStop::BySomebody(_), Some(started)) if started >= time => {
             Why::StoppedSince(Box::new((started, Mark::Trigger(time)))).into()
         }
+        // Nobody has read the log.
+        (State::Stopped, LastStop::Unknown, _) if resource.log_was_not_read() => {
+            Why::StopTimeUnknown(Box::new(Mark::Trigger(time))).into()
+        }
         (State::Stopped, ..) => Action::Start.into(),
         (State::Running, ..) => Why::AlreadyRunning.into(),
-        _ => Why::InTransition.into(),
+        _ => in_transition(resource).into(),
     }
 }

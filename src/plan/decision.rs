@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::action::Action;
 use crate::reason::Why;
+use crate::resource::{LastStop, RDS_KEEPS_STOPPED, Resource};
 
 /// What to do with an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,4 +44,19 @@ impl Decided {
     pub(super) fn off_until(self, off_until: Option<Timestamp>) -> Self {
         Self { off_until, ..self }
     }
+}
+
+/// It is stopped already; of a database, until AWS starts it.
+pub(super) fn already_stopped(resource: &Resource) -> Why {
+    match resource.last_stop {
+        LastStop::BySomebody(Some(stopped)) if resource.id.database().is_some() => {
+            Why::StoppedUntil(stopped.saturating_add(RDS_KEEPS_STOPPED).unwrap_or(Timestamp::MAX))
+        }
+        _ => Why::AlreadyStopped,
+    }
+}
+
+/// It takes no call now; of a database, with RDS's own word for why.
+pub(super) fn in_transition(resource: &Resource) -> Why {
+    resource.status.clone().map_or(Why::InTransition, Why::Busy)
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::resource::Instance;
+use crate::resource::Resource;
 use crate::schedule::{Edge, Hold, Schedule, Tag};
 
 /// What the tags of one instance say at an instant.
@@ -22,7 +22,7 @@ pub struct Evidence {
 impl Evidence {
     /// Reads the tags of an instance as the plan for `instant` does, in the zone `default` where they name none.
     #[must_use]
-    pub fn of(instance: &Instance, default: &TimeZone, instant: Timestamp) -> Self {
+    pub fn of(instance: &Resource, default: &TimeZone, instant: Timestamp) -> Self {
         let schedule = match instance.tag.as_deref().map(Tag::parse) {
             Some(Tag::Schedule(schedule)) => Some(schedule),
             _ => None,
@@ -60,7 +60,7 @@ mod tests {
     use crate::testing::{at, instance};
 
     fn evidence(tag: &str, hold: Option<&str>, instant: &str) -> Evidence {
-        let instance = Instance { tag: Some(tag.into()), hold: hold.map(Into::into), ..instance() };
+        let instance = Resource { tag: Some(tag.into()), hold: hold.map(Into::into), ..instance() };
         Evidence::of(&instance, &TimeZone::UTC, at(instant))
     }
 

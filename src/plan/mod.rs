@@ -1,4 +1,4 @@
-//! One decision for every instance found. Pure: no clock, no I/O, no AWS types.
+//! One decision for every resource found. Pure: no clock, no I/O, no AWS types.
 
 mod by_schedule;
 mod decide;
@@ -14,34 +14,34 @@ use jiff::Timestamp;
 use crate::place::Region;
 use crate::reason::Why;
 use crate::request::Request;
-use crate::resource::{Instance, InstanceId, Launch};
+use crate::resource::{Kind, LastStart, LastStop, Launch, Resource, ResourceId, State};
 use crate::settings::Settings;
 use decide::decide;
 use decision::Decided;
 pub use decision::Decision;
 pub use evidence::Evidence;
 
-/// What is to be done, and why the rest is left alone: one entry for every instance found, by region and id.
+/// What is to be done, and why the rest is left alone: one entry for every resource found, by region and id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// In the order of region, then id; instances whose region nobody knows come first.
+    /// In the order of region, then id; those whose region nobody knows come first.
     pub entries: Vec<Entry>,
 }
 
-/// The decision about one instance.
+/// The decision about one resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its id.
-    pub id: InstanceId,
+    pub id: ResourceId,
     /// The value of its `Name` tag.
     pub name: Option<Box<str>>,
-    /// Where it is; unknown for an id that EC2 does not know in any of several regions.
+    /// Where it is; unknown for an id that AWS does not know in any of several regions.
     pub region: Option<Region>,
     /// How it was launched.
     pub launch: Launch,
     /// What to do.
     pub decision: Decision,
-    /// How long the decision holds, where it is an action and that is known. Boxed, since most instances are kept.
+    /// How long the decision holds, where it is an action and that is known. Boxed, since most are kept.
     pub until: Option<Box<Until>>,
 }
 
@@ -50,77 +50,84 @@ pub struct Entry {
 pub struct Until {
     /// Until when it is due, where that is known: what waits longer is not sent.
     pub due: Option<Timestamp>,
-    /// Until when a stop saves the instance's hours: the next time its schedule turns on, the end of its hold, or, where
+    /// Until when a stop saves the resource's hours: the next time its schedule turns on, the end of its hold, or, where
     /// nothing turns on, the next edge.
     pub off: Option<Timestamp>,
 }
 
 impl Plan {
-    /// How many instances are to be acted on.
+    /// How many are to be acted on.
     #[must_use]
     pub fn actions(&self) -> usize {
         self.entries.iter().filter(|entry| matches!(entry.decision, Decision::Act(_))).count()
     }
 }
 
-/// Decides about every instance, and about every id that the request names.
+/// Where was looked for what was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Looked {
+    /// For instances, in all the regions of the request.
+    pub for_instances: bool,
+    /// For databases, in all the regions of the request.
+    pub for_databases: bool,
+}
+
+impl Looked {
+    /// Nothing was left out.
+    pub const EVERYWHERE: Self = Self { for_instances: true, for_databases: true };
+}
+
+/// Decides about every resource, and about every id that the request names.
 ///
-/// `instances` are those found in `looked_in`, in any order; one that EC2 listed twice is taken once, and is on its way
-/// if it was not alike. Explicit ids
-/// narrow and never widen. An id that was not found is `gone` only where all the regions of the request were looked
+/// `found` comes in any order; one that AWS listed twice is taken once, and is on its way if it was not alike. Explicit
+/// ids narrow and never widen. An id that was not found is `gone` only where all the regions of the request were looked
 /// in: it may live in one that could not be observed, and of that nothing is said.
 ///
 /// ```
 /// use stopinator::action::Action;
-/// use stopinator::plan::{Decision, plan};
-/// use stopinator::resource::{Instance, InstanceId, LastStop, Launch, State};
+/// use stopinator::plan::{Decision, Looked, plan};
+/// use stopinator::resource::{InstanceId, LastStart, LastStop, Launch, Resource, State};
 /// use stopinator::settings::Settings;
 /// use stopinator::trigger;
 ///
 /// let settings = Settings::from_environment([("AWS_REGION".to_owned(), "eu-west-1".to_owned())]).unwrap();
 /// let now = "2026-11-20T18:00:00Z".parse().unwrap();
 /// let tick = trigger::parse(r#"{"action": "schedule"}"#, &settings, now).unwrap();
-/// let runs_since_the_morning = Instance {
-///     id: InstanceId::try_from("i-0000000a").unwrap(),
+/// let runs_since_the_morning = Resource {
+///     id: InstanceId::try_from("i-0000000a").unwrap().into(),
 ///     region: settings.regions[0].clone(),
 ///     name: None,
 ///     state: State::Running,
+///     status: None,
 ///     tag: Some("weekdays 08:00-18:00".into()),
 ///     hold: None,
 ///     launch: Launch { started_at: "2026-11-20T08:00:00Z".parse().ok(), ..Launch::default() },
-///     started_by_aws: false,
+///     last_start: LastStart::BySomebody,
 ///     last_stop: LastStop::Unknown,
 ///     forbids: None,
 /// };
-/// let held = Instance { hold: Some("until 2026-11-20 22:00".into()), ..runs_since_the_morning.clone() };
+/// let held = Resource { hold: Some("until 2026-11-20 22:00".into()), ..runs_since_the_morning.clone() };
 ///
-/// let decision = |instance| plan(&settings, &tick, [instance], &settings.regions).entries.remove(0).decision;
+/// let decision = |instance| plan(&settings, &tick, [instance], Looked::EVERYWHERE).entries.remove(0).decision;
 /// assert_eq!(decision(runs_since_the_morning), Decision::Act(Action::Stop));
 /// let Decision::Keep(why) = decision(held) else { panic!() };
 /// assert_eq!((why.reason().as_str(), why.to_string()), ("held", "until 2026-11-20T22:00:00Z".to_owned()));
 /// ```
 #[must_use]
-pub fn plan(
-    settings: &Settings,
-    request: &Request,
-    instances: impl IntoIterator<Item = Instance>,
-    looked_in: &[Region],
-) -> Plan {
-    let asked_for = |id: &InstanceId| request.instance_ids.as_ref().is_none_or(|ids| ids.contains(id));
-    let mut entries: Vec<Entry> = instances
+pub fn plan(settings: &Settings, request: &Request, found: impl IntoIterator<Item = Resource>, looked: Looked) -> Plan {
+    let asked_for = |id: &ResourceId| request.only.as_ref().is_none_or(|ids| ids.contains(id));
+    let mut entries: Vec<Entry> = found
         .into_iter()
-        .filter(|instance| asked_for(&instance.id))
-        .map(|instance| {
-            let Decided { decision, due_until, off_until } = decide(settings, request, &instance);
-            let (id, name, region) = (instance.id, instance.name, Some(instance.region));
+        .filter(|resource| asked_for(&resource.id))
+        .map(|resource| {
+            let Decided { decision, due_until, off_until } = decide(settings, request, &resource);
+            let (id, name, region) = (resource.id, resource.name, Some(resource.region));
             let until = Until { due: due_until, off: off_until };
             let until = (until != Until::default()).then(|| until.into());
-            Entry { id, name, region, launch: instance.launch, decision, until }
+            Entry { id, name, region, launch: resource.launch, decision, until }
         })
         .collect();
-    if looked_in.len() == request.regions.len() {
-        entries.extend(not_found(request, &entries));
-    }
+    entries.extend(not_found(request, &entries, looked));
     entries.sort_unstable_by(|a, b| {
         (&a.region, &a.id, &a.launch.started_at).cmp(&(&b.region, &b.id, &b.launch.started_at))
     });
@@ -135,16 +142,52 @@ pub fn plan(
     Plan { entries }
 }
 
-fn not_found(request: &Request, entries: &[Entry]) -> Vec<Entry> {
-    let found: BTreeSet<&InstanceId> = entries.iter().map(|entry| &entry.id).collect();
+/// Whether the decision about a database depends on its history, so that it is worth asking for: it is not where it would
+/// be the same whoever started or stopped it last, and whenever.
+#[must_use]
+pub fn depends_on_history(settings: &Settings, request: &Request, database: &Resource) -> bool {
+    let starts: &[(LastStart, Option<Timestamp>)] = match database.state {
+        State::Stopped => &[(LastStart::BySomebody, None)],
+        _ => &[
+            (LastStart::ByAws, None),
+            (LastStart::LongAgo, None),
+            (LastStart::BySomebody, Some(request.instant.max(request.time))),
+        ],
+    };
+    let stops = match &database.last_stop {
+        LastStop::Unknown => [Timestamp::MIN, Timestamp::MAX].map(|at| LastStop::BySomebody(Some(at))).to_vec(),
+        known => vec![known.clone()],
+    };
+    let decided = stops.iter().flat_map(|last_stop| {
+        starts.iter().map(|&(last_start, started_at)| {
+            let launch = Launch { started_at, ..Launch::default() };
+            let supposed = Resource { last_start, launch, last_stop: last_stop.clone(), ..database.clone() };
+            decide(settings, request, &supposed).decision
+        })
+    });
+    // One that is started, or stopped, at another time is kept for the same reason.
+    let mut alike = decided.map(|decision| match decision {
+        Decision::Act(action) => Ok(action),
+        Decision::Keep(why) => Err((why.reason(), why.is_unsettled())),
+    });
+    let first = alike.next();
+    alike.any(|other| Some(other) != first)
+}
+
+fn not_found(request: &Request, entries: &[Entry], looked: Looked) -> Vec<Entry> {
+    let found: BTreeSet<&ResourceId> = entries.iter().map(|entry| &entry.id).collect();
     let region = match request.regions.as_slice() {
         [only] => Some(only),
         _ => None,
     };
-    let missing = request.instance_ids.iter().flatten().filter(|id| !found.contains(id));
+    let was_looked_for = |id: &ResourceId| match id.kind() {
+        Kind::Instance => looked.for_instances,
+        Kind::Db | Kind::Cluster => looked.for_databases,
+    };
+    let missing = request.only.iter().flatten().filter(|id| !found.contains(id) && was_looked_for(id));
     missing
         .map(|id| Entry {
-            id: *id,
+            id: id.clone(),
             name: None,
             region: region.cloned(),
             launch: Launch::default(),

@@ -8,7 +8,7 @@ use crate::action::Action;
 use crate::reason::{FailedStart, Reason};
 use crate::resource::{LastStop, State};
 use crate::schedule::Tag;
-use crate::testing::{at, id, instance, region};
+use crate::testing::{at, instance, region, resource_id};
 use crate::trigger;
 
 fn settings(scope: &str) -> Settings {
@@ -54,13 +54,13 @@ fn started(started_at: Option<Timestamp>) -> Launch {
     Launch { started_at, ..Launch::default() }
 }
 
-fn untagged() -> Instance {
-    Instance { tag: None, ..instance() }
+fn untagged() -> Resource {
+    Resource { tag: None, ..instance() }
 }
 
-fn decided(scope: &str, json: &str, instance: Instance) -> Decision {
+fn decided(scope: &str, json: &str, instance: Resource) -> Decision {
     let request = request(json);
-    let plan = plan(&settings(scope), &request, vec![instance], &request.regions);
+    let plan = plan(&settings(scope), &request, vec![instance], Looked::EVERYWHERE);
     assert_eq!(plan.entries.len(), 1);
     (&plan.entries[0].decision).into()
 }
@@ -74,7 +74,7 @@ const BEFORE: &str = "2026-11-21T08:58:59Z";
 #[test]
 fn a_due_instance_is_stopped_or_started() {
     assert_eq!(decided("tagged", STOP, instance()), Decision::Act(Action::Stop));
-    let stopped = Instance { state: State::Stopped, ..instance() };
+    let stopped = Resource { state: State::Stopped, ..instance() };
     assert_eq!(decided("tagged", START, stopped), Decision::Act(Action::Start));
     assert_eq!(decided("all", STOP, untagged()), Decision::Act(Action::Stop));
 }
@@ -82,14 +82,14 @@ fn a_due_instance_is_stopped_or_started() {
 /// Each step of the ladder of reasons, with every later reason present as well: the first one wins.
 #[test]
 fn the_first_reason_wins() {
-    let mut instance = Instance {
+    let mut instance = Resource {
         tag: Some("false".into()),
         state: State::Terminated,
         forbids: Some(Why::CannotStop),
         hold: Some("until further notice".into()),
         ..instance()
     };
-    let expect = |instance: &Instance, reason| {
+    let expect = |instance: &Resource, reason| {
         for (scope, action) in [("tagged", STOP), ("tagged", START), ("all", STOP), ("all", START)] {
             assert_eq!(decided(scope, action, instance.clone()), Decision::Keep(reason), "{scope} {action}");
         }
@@ -122,7 +122,7 @@ fn the_first_reason_wins() {
 
 #[test]
 fn what_forbids_any_action_beats_hold_and_enforcement() {
-    let interrupted = |tag: &str| Instance {
+    let interrupted = |tag: &str| Resource {
         tag: Some(tag.into()),
         state: State::Stopped,
         last_stop: LastStop::ByAws,
@@ -131,22 +131,24 @@ fn what_forbids_any_action_beats_hold_and_enforcement() {
         ..instance()
     };
     for (tag, json) in [("true", START), ("true", STOP), ("00:00-24:00 enforced", SCHEDULE)] {
-        let plan = plan(&settings("tagged"), &request(json), [interrupted(tag)], &request(json).regions);
+        let plan = plan(&settings("tagged"), &request(json), [interrupted(tag)], Looked::EVERYWHERE);
         assert_eq!(Decision::from(&plan.entries[0].decision), Decision::Keep(Reason::SpotInterrupted), "{tag}");
         assert_eq!(detail(&plan.entries[0]), "Server.SpotInstanceShutdown: only EC2 may start it again");
     }
-    let free = Instance { forbids: None, hold: None, ..interrupted("09:00-24:00") };
+    let free = Resource { forbids: None, hold: None, ..interrupted("09:00-24:00") };
     assert_eq!(decided("tagged", SCHEDULE, free), Decision::Act(Action::Start));
 }
 
 #[test]
 fn a_start_by_aws_is_nobodys_hand() {
-    for started_by_aws in [true, false] {
-        let expected = if started_by_aws { Decision::Act(Action::Stop) } else { Decision::Keep(Reason::StartedByHand) };
+    for (last_start, expected) in [
+        (LastStart::ByAws, Decision::Act(Action::Stop)),
+        (LastStart::BySomebody, Decision::Keep(Reason::StartedByHand)),
+    ] {
         // At night, after the schedule turned off; and after the stop rule's time.
         let at_night = scheduled("05:00-08:00", State::Running, "2026-11-21T08:30:00Z", LastStop::ByAws);
-        assert_eq!(decided("tagged", SCHEDULE, Instance { started_by_aws, ..at_night }), expected);
-        let plain = Instance { launch: started(Some(at(ON_TIME))), started_by_aws, ..instance() };
+        assert_eq!(decided("tagged", SCHEDULE, Resource { last_start, ..at_night }), expected);
+        let plain = Resource { launch: started(Some(at(ON_TIME))), last_start, ..instance() };
         assert_eq!(decided("tagged", STOP, plain), expected);
     }
 }
@@ -156,19 +158,19 @@ fn a_start_by_aws_is_nobodys_hand() {
 fn listed_twice_and_not_alike_it_is_on_its_way() {
     let running = instance();
     for other in [
-        Instance { state: State::Stopped, ..instance() },
-        Instance { state: State::Stopping, ..instance() },
-        Instance { tag: Some("false".into()), ..instance() },
-        Instance { launch: started(Some(at(ON_TIME))), ..instance() },
+        Resource { state: State::Stopped, ..instance() },
+        Resource { state: State::Stopping, ..instance() },
+        Resource { tag: Some("false".into()), ..instance() },
+        Resource { launch: started(Some(at(ON_TIME))), ..instance() },
     ] {
         for fleet in [[running.clone(), other.clone()], [other.clone(), running.clone()]] {
-            let plan = plan(&settings("tagged"), &request(STOP), fleet, &request(STOP).regions);
+            let plan = plan(&settings("tagged"), &request(STOP), fleet, Looked::EVERYWHERE);
             assert_eq!(plan.entries.len(), 1);
             assert_eq!(Decision::from(&plan.entries[0].decision), Decision::Keep(Reason::InTransition), "{other:?}");
         }
     }
-    let renamed = Instance { name: Some("web".into()), ..instance() };
-    let plan = plan(&settings("tagged"), &request(STOP), [instance(), renamed], &request(STOP).regions);
+    let renamed = Resource { name: Some("web".into()), ..instance() };
+    let plan = plan(&settings("tagged"), &request(STOP), [instance(), renamed], Looked::EVERYWHERE);
     assert_eq!(plan.entries.len(), 1);
     assert_eq!(Decision::from(&plan.entries[0].decision), Decision::Act(Action::Stop));
 }
@@ -177,7 +179,7 @@ fn listed_twice_and_not_alike_it_is_on_its_way() {
 fn the_untagged_are_not_selected_but_by_stop_in_scope_all() {
     for (scope, action) in [("tagged", STOP), ("tagged", START), ("all", START)] {
         for state in [State::Running, State::Stopped, State::Terminated] {
-            let instance = Instance { state, ..untagged() };
+            let instance = Resource { state, ..untagged() };
             assert_eq!(decided(scope, action, instance), Decision::Keep(Reason::NotSelected), "{scope} {action}");
         }
     }
@@ -193,7 +195,7 @@ fn every_state_that_is_neither_running_nor_stopped_is_left_alone() {
         (State::Terminated, Reason::Gone),
     ] {
         for action in [STOP, START] {
-            assert_eq!(decided("tagged", action, Instance { state, ..instance() }), Decision::Keep(reason));
+            assert_eq!(decided("tagged", action, Resource { state, ..instance() }), Decision::Keep(reason));
         }
     }
 }
@@ -206,7 +208,7 @@ fn a_start_by_hand_survives_a_repeated_stop_event() {
         (Some("2026-11-21T08:59:30Z"), Decision::Keep(Reason::StartedByHand)),
         (None, Decision::Act(Action::Stop)),
     ] {
-        let instance = Instance { launch: super::tests::started(started.map(at)), ..instance() };
+        let instance = Resource { launch: super::tests::started(started.map(at)), ..instance() };
         assert_eq!(decided("tagged", STOP, instance), decision, "{started:?}");
     }
 }
@@ -219,7 +221,7 @@ fn a_stop_by_hand_survives_a_repeated_start_event() {
         (None, Decision::Act(Action::Start)),
     ] {
         let last_stop = stopped.map_or(LastStop::Unknown, |stopped| LastStop::BySomebody(Some(at(stopped))));
-        let instance = Instance { state: State::Stopped, last_stop, ..instance() };
+        let instance = Resource { state: State::Stopped, last_stop, ..instance() };
         assert_eq!(decided("tagged", START, instance), decision, "{stopped:?}");
     }
 }
@@ -235,7 +237,7 @@ fn a_stop_by_hand_without_a_date_is_known_by_the_start_before_it() {
         (ON_TIME, LastStop::Unknown, Decision::Act(Action::Start)),
     ] {
         let launch = started(Some(at(started_at)));
-        let instance = Instance { state: State::Stopped, launch, last_stop: last_stop.clone(), ..instance() };
+        let instance = Resource { state: State::Stopped, launch, last_stop: last_stop.clone(), ..instance() };
         assert_eq!(decided("tagged", START, instance), decision, "{started_at} {last_stop:?}");
     }
 }
@@ -270,17 +272,17 @@ fn what_happens_when() {
             LastStop::BySomebody(_) => (LastStop::BySomebody(Some(since)), None),
             other => (other, Some(since)),
         };
-        let instance = Instance {
+        let instance = Resource {
             state,
             last_stop,
             tag: Some(tag.into()),
             hold: (!hold.is_empty()).then(|| hold.into()),
             launch: started(started_at),
-            started_by_aws: story.starts_with("started by AWS"),
+            last_start: if story.starts_with("started by AWS") { LastStart::ByAws } else { LastStart::BySomebody },
             ..instance()
         };
         let request = Request { instant: local(now), ..request(SCHEDULE) };
-        let plan = plan(&settings("tagged"), &request, [instance], &request.regions);
+        let plan = plan(&settings("tagged"), &request, [instance], Looked::EVERYWHERE);
         let decided = match Decision::from(&plan.entries[0].decision) {
             Decision::Act(action) => action.as_str(),
             Decision::Keep(reason) => reason.as_str(),
@@ -292,17 +294,17 @@ fn what_happens_when() {
 }
 
 /// What the entry of one scheduled instance says at an instant: decision, detail, and until when it is due and off.
-fn tick(settings: &Settings, now: &str, instance: Instance) -> (Decision, String, String, String) {
+fn tick(settings: &Settings, now: &str, instance: Resource) -> (Decision, String, String, String) {
     let request = Request { instant: at(now), ..request(SCHEDULE) };
-    let entry = plan(settings, &request, [instance], &request.regions).entries.remove(0);
+    let entry = plan(settings, &request, [instance], Looked::EVERYWHERE).entries.remove(0);
     let told = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
     let until = entry.until.as_deref().copied().unwrap_or_default();
     ((&entry.decision).into(), detail(&entry), told(until.due), told(until.off))
 }
 
-fn scheduled(tag: &str, state: State, started_at: &str, last_stop: LastStop) -> Instance {
+fn scheduled(tag: &str, state: State, started_at: &str, last_stop: LastStop) -> Resource {
     let launch = started(Some(at(started_at)));
-    Instance { tag: Some(tag.into()), state, launch, last_stop, ..instance() }
+    Resource { tag: Some(tag.into()), state, launch, last_stop, ..instance() }
 }
 
 #[test]
@@ -360,7 +362,7 @@ fn to_the_second() {
         assert_eq!(tick(&settings("tagged"), now, instance).0, decision, "{tag} {now} {started_at} {last_stop:?}");
     }
     let unknown_start =
-        Instance { launch: started(None), ..scheduled("07:00-09:00", running, yesterday, LastStop::Unknown) };
+        Resource { launch: started(None), ..scheduled("07:00-09:00", running, yesterday, LastStop::Unknown) };
     let told = tick(&settings("tagged"), "2026-11-21T10:00:00Z", unknown_start);
     assert_eq!(told.0, keep(Reason::StartedByHand));
     assert_eq!(told.1, "EC2 does not tell when it started");
@@ -392,7 +394,7 @@ fn a_limit_for_hand_starts() {
     ] {
         let tag = format!("07:00-09:00 + {moment} 10:00");
         let instance = scheduled(&tag, State::Running, started_at, LastStop::Unknown);
-        let instance = Instance { hold: hold.map(Into::into), ..instance };
+        let instance = Resource { hold: hold.map(Into::into), ..instance };
         assert_eq!(tick(&limited, "2026-11-21T23:00:00Z", instance).0, decision, "{tag} {hold:?} {started_at}");
     }
 }
@@ -418,7 +420,7 @@ fn the_limit_for_hand_starts_is_not_for_moments() {
     let limited = Settings { hand_start_limit: Some(SignedDuration::from_hours(8)), ..settings("tagged") };
     let hold = Some("until 2026-11-21 15:00".into());
     let instance = scheduled("stop 18:00", State::Running, "2026-11-21T06:00:00Z", LastStop::Unknown);
-    let told = tick(&limited, "2026-11-21T15:05:00Z", Instance { hold, ..instance });
+    let told = tick(&limited, "2026-11-21T15:05:00Z", Resource { hold, ..instance });
     assert_eq!(told.0, Decision::Keep(Reason::StartedByHand));
 }
 
@@ -455,7 +457,7 @@ fn what_a_tick_says() {
             "07:30-11:00",
             State::Stopped,
             LastStop::Unknown,
-            "EC2 does not tell whether it was stopped before its schedule turned on at 2026-11-21T07:30:00Z",
+            "AWS does not tell whether it was stopped before its schedule turned on at 2026-11-21T07:30:00Z",
         ),
         (
             "06:00-11:00",
@@ -515,7 +517,7 @@ fn until_when_it_is_due_and_off() {
         let last_stop = LastStop::BySomebody(Some(at("2026-11-21T06:00:00Z")));
         let instance = scheduled(tag, state, "2026-11-20T07:00:00Z", last_stop);
         let (decision, _, due, off) =
-            tick(&settings, "2026-11-21T10:00:00Z", Instance { hold: hold.map(Into::into), ..instance });
+            tick(&settings, "2026-11-21T10:00:00Z", Resource { hold: hold.map(Into::into), ..instance });
         assert!(matches!(decision, Decision::Act(_)), "{tag} {hold:?}: {decision:?}");
         assert_eq!((due.as_str(), off.as_str()), (due_until, off_until), "{tag} {hold:?}");
     }
@@ -523,7 +525,7 @@ fn until_when_it_is_due_and_off() {
 
 #[test]
 fn what_holds_do() {
-    let with = |mode: &str, state| Instance {
+    let with = |mode: &str, state| Resource {
         hold: Some(format!("{mode}until 2026-11-22 12:00").into()),
         state,
         ..instance()
@@ -536,7 +538,7 @@ fn what_holds_do() {
     }
     for (mode, running, stopped) in [("", held, held), ("on ", held, start), ("off ", stop, held)] {
         for (state, expected) in [(State::Running, running), (State::Stopped, stopped), (State::Pending, held)] {
-            let instance = Instance { tag: Some("stop 18:00".into()), ..with(mode, state) };
+            let instance = Resource { tag: Some("stop 18:00".into()), ..with(mode, state) };
             assert_eq!(decided("tagged", SCHEDULE, instance), expected, "{mode} {state:?}");
         }
     }
@@ -557,23 +559,27 @@ fn local(text: &str, zone: &TimeZone) -> Timestamp {
 fn ids_narrow_and_never_widen() {
     let json = r#"{"action": "stop", "instance_ids": ["i-0000000a", "i-0000000b", "i-0000000c"]}"#;
     let request = request(json);
-    let found = ["i-0000000a", "i-0000000b", "i-0000000d"].map(|text| Instance {
-        id: id(text),
+    let found = ["i-0000000a", "i-0000000b", "i-0000000d"].map(|text| Resource {
+        id: resource_id(text),
         tag: (text != "i-0000000b").then(|| "true".into()),
         ..instance()
     });
-    let decisions = |looked_in: &[Region]| -> Vec<(String, Decision)> {
-        let plan = plan(&settings("tagged"), &request, found.to_vec(), looked_in);
+    let decisions = |looked: Looked| -> Vec<(String, Decision)> {
+        let plan = plan(&settings("tagged"), &request, found.to_vec(), looked);
         plan.entries.into_iter().map(|entry| (entry.id.to_string(), (&entry.decision).into())).collect()
     };
     let a = ("i-0000000a".to_owned(), Decision::Act(Action::Stop));
     let b = ("i-0000000b".to_owned(), Decision::Keep(Reason::NotSelected));
     let c = ("i-0000000c".to_owned(), Decision::Keep(Reason::Gone));
-    assert_eq!(decisions(&request.regions), [c, a.clone(), b.clone()]);
-    assert_eq!(decisions(&request.regions[..1]), [a, b], "it may live where nobody could look");
+    assert_eq!(decisions(Looked::EVERYWHERE), [c, a.clone(), b.clone()]);
+    assert_eq!(
+        decisions(Looked { for_instances: false, ..Looked::EVERYWHERE }),
+        [a, b],
+        "it may live where nobody could look"
+    );
 }
 
-fn any_instance() -> impl Strategy<Value = Instance> {
+fn any_instance() -> impl Strategy<Value = Resource> {
     let states = [
         State::Pending,
         State::Running,
@@ -594,16 +600,17 @@ fn any_instance() -> impl Strategy<Value = Instance> {
     )
         .prop_map(|((number, west), state, tag, facts, offset)| {
             let when = offset.map(|seconds| at(ON_TIME) + jiff::SignedDuration::from_secs(seconds));
-            Instance {
-                id: id(&format!("i-{number:08x}")),
+            Resource {
+                id: resource_id(&format!("i-{number:08x}")),
                 region: region(if west { "eu-west-1" } else { "us-east-1" }),
                 name: None,
                 state,
+                status: None,
                 tag,
                 launch: started(when),
                 hold: None,
                 last_stop: LastStop::BySomebody(when),
-                started_by_aws: facts.0,
+                last_start: if facts.0 { LastStart::ByAws } else { LastStart::BySomebody },
                 forbids: facts.1.then_some(Why::CannotStop),
             }
         })
@@ -621,15 +628,251 @@ proptest! {
         fleet.dedup_by(|a, b| (&a.region, &a.id) == (&b.region, &b.id));
         let settings = settings(if all { "all" } else { "tagged" });
         let request = request(if stop { STOP } else { START });
-        let forward = plan(&settings, &request, fleet.clone(), &request.regions);
+        let forward = plan(&settings, &request, fleet.clone(), Looked::EVERYWHERE);
         let mut reversed = fleet.clone();
         reversed.reverse();
         reversed.extend(fleet.clone());
-        prop_assert_eq!(&forward, &plan(&settings, &request, reversed, &request.regions));
-        let planned: Vec<_> = forward.entries.iter().map(|e| (e.region.clone().unwrap(), e.id)).collect();
-        let found: Vec<_> = fleet.iter().map(|i| (i.region.clone(), i.id)).collect();
+        prop_assert_eq!(&forward, &plan(&settings, &request, reversed, Looked::EVERYWHERE));
+        let planned: Vec<_> = forward.entries.iter().map(|e| (e.region.clone().unwrap(), e.id.clone())).collect();
+        let found: Vec<_> = fleet.iter().map(|i| (i.region.clone(), i.id.clone())).collect();
         prop_assert_eq!(planned, found);
         let acted_on = forward.entries.iter().filter(|e| Decision::from(&e.decision) == Decision::Act(if stop { Action::Stop } else { Action::Start })).count();
         prop_assert_eq!(forward.actions(), acted_on);
     }
+}
+
+// -- databases --
+
+/// A database that was available, or stopped, with nothing known of its past.
+fn database(id: &str, status: &str, tag: &str) -> Resource {
+    let state = crate::rds::facts::state(status);
+    let settled = matches!(state, State::Running | State::Stopped);
+    Resource {
+        id: resource_id(id),
+        state,
+        status: (!settled).then(|| status.into()),
+        tag: Some(tag.into()),
+        launch: Launch::default(),
+        last_start: LastStart::NotTold,
+        ..instance()
+    }
+}
+
+/// What the log says, as `started 08:00`, `aws`, `long ago` or `unclear`; or when it was stopped, as `stopped 12:00`.
+fn with_evidence(mut database: Resource, evidence: &str) -> Resource {
+    let time = |text: &str| Some(at(&format!("{text}:00Z")));
+    match evidence.split_once(' ') {
+        Some(("started", when)) => {
+            database.last_start = LastStart::BySomebody;
+            database.launch.started_at = time(when);
+        }
+        Some(("stopped", when)) => database.last_stop = LastStop::BySomebody(time(when)),
+        _ => {
+            database.last_start = match evidence {
+                "aws" => LastStart::ByAws,
+                "long-ago" => LastStart::LongAgo,
+                "unclear" => LastStart::Unclear,
+                "" => return database,
+                other => panic!("{other}"),
+            }
+        }
+    }
+    database
+}
+
+/// On 21 November 2026, a Saturday; the window is on from 08:00 to 18:00.
+#[test]
+fn a_tick_decides_about_databases_by_their_evidence() {
+    let window = "daily 08:00-18:00";
+    let enforced = "daily 08:00-18:00 enforced";
+    let moment = "stop daily 18:00";
+    for (tag, status, evidence, now, expected) in [
+        // Off.
+        (window, "stopped", "", "21T19:00", "already-stopped"),
+        (window, "available", "started 2026-11-21T08:20", "21T18:00", "stop"),
+        (window, "available", "started 2026-11-21T08:20", "22T03:00", "stop"),
+        (window, "available", "started 2026-11-21T18:30", "21T19:00", "started-by-hand"),
+        (window, "available", "started 2026-11-21T18:00", "21T19:00", "started-by-hand"),
+        (window, "available", "long-ago", "21T19:00", "stop"),
+        (window, "available", "aws", "21T19:00", "stop"),
+        (window, "available", "unclear", "21T18:49", "start-time-unknown"),
+        (window, "available", "unclear", "21T18:50", "stop"),
+        (window, "available", "unclear", "21T18:59", "stop"),
+        (window, "available", "unclear", "21T19:00", "start-time-unknown"),
+        (enforced, "available", "unclear", "21T19:00", "stop"),
+        (enforced, "available", "started 2026-11-21T18:30", "21T19:00", "stop"),
+        // An edge that the log does not reach back to: off since before it.
+        ("08:00-18:00 except 2026-11-01..2026-11-30", "available", "long-ago", "21T19:00", "start-time-unknown"),
+        ("08:00-18:00 except 2026-11-09..2026-11-30", "available", "long-ago", "21T19:00", "stop"),
+        // On.
+        (window, "available", "", "21T12:00", "already-running"),
+        // Nobody has read the log.
+        (window, "available", "", "21T18:55", "start-time-unknown"),
+        (window, "stopped", "stopped 2026-11-20T18:05", "21T08:00", "start"),
+        (window, "stopped", "stopped 2026-11-21T12:00", "21T13:00", "stopped-by-hand"),
+        (enforced, "stopped", "stopped 2026-11-21T12:00", "21T13:00", "start"),
+        (window, "stopped", "long-ago", "21T08:59", "start"),
+        (window, "stopped", "long-ago", "21T09:00", "stop-time-unknown"),
+        (window, "stopped", "", "21T08:59", "stop-time-unknown"),
+        // Moments: AWS's own start leaves standing what the latest one said.
+        (moment, "available", "started 2026-11-21T08:00", "21T18:00", "stop"),
+        (moment, "available", "started 2026-11-21T08:00", "21T19:00", "not-due"),
+        (moment, "available", "aws", "21T12:00", "stop"),
+        ("start daily 07:00", "available", "aws", "21T12:00", "not-due"),
+        ("start daily 07:00 + stop daily 23:00", "available", "aws", "21T12:00", "not-due"),
+        (moment, "available", "unclear", "21T18:55", "stop"),
+        (moment, "available", "unclear", "21T18:40", "start-time-unknown"),
+        // On their way.
+        (window, "stopping", "", "21T18:10", "in-transition"),
+        (window, "backing-up", "", "21T18:10", "in-transition"),
+        (window, "something-new", "", "21T18:10", "in-transition"),
+        (window, "deleting", "", "21T18:10", "gone"),
+        // The rules' own.
+        ("true", "available", "aws", "21T18:00", "plain-tag"),
+        ("false", "available", "aws", "21T18:00", "opted-out"),
+        ("ture", "available", "aws", "21T18:00", "invalid-schedule"),
+    ] {
+        for id in ["db:orders", "cluster:orders"] {
+            let database = with_evidence(database(id, status, tag), evidence);
+            let now = format!("2026-11-{now}:00Z");
+            let (decision, detail, ..) = tick(&settings("tagged"), &now, database);
+            let said = match decision {
+                Decision::Act(action) => action.as_str(),
+                Decision::Keep(reason) => reason.as_str(),
+            };
+            assert_eq!(said, expected, "{tag} {status} {evidence} {now}: {detail}");
+        }
+    }
+}
+
+#[test]
+fn what_is_still_on_its_way_long_after_its_edge_is_told() {
+    let window = "daily 08:00-18:00";
+    for (status, evidence, now, is_unsettled) in [
+        ("stopping", "long-ago", "21T19:29", false),
+        ("stopping", "long-ago", "21T19:30", true),
+        ("stopping", "started 2026-11-21T08:20", "21T19:30", true),
+        ("backing-up", "started 2026-11-21T08:20", "21T19:30", true),
+        ("starting", "long-ago", "21T09:30", true),
+        // It runs, and that is what is wanted.
+        ("backing-up", "long-ago", "21T09:30", false),
+        // A moment: it is over, and the database still on its way.
+        // Somebody has started or stopped it since; or nobody knows.
+        ("starting", "stopped 2026-11-21T12:00", "21T14:00", false),
+        // They were off, and somebody has begun to start it, of which there is no event yet.
+        ("starting", "stopped 2026-11-21T17:30", "21T22:00", false),
+        ("stopping", "started 2026-11-21T18:20", "21T20:00", false),
+        ("starting", "aws", "21T20:00", false),
+        ("stopping", "", "21T19:30", false),
+    ] {
+        let mut database = with_evidence(database("db:orders", status, window), evidence);
+        if evidence.starts_with("stopped") {
+            database.last_start = LastStart::BySomebody;
+        }
+        let request = Request { instant: at(&format!("2026-11-{now}:00Z")), ..request(SCHEDULE) };
+        let entry = plan(&settings("tagged"), &request, [database], Looked::EVERYWHERE).entries.remove(0);
+        let super::Decision::Keep(why) = &entry.decision else { panic!("{entry:?}") };
+        assert_eq!(
+            (why.reason(), why.is_unsettled()),
+            (Reason::InTransition, is_unsettled),
+            "{status} {evidence} {now}"
+        );
+    }
+    // A moment is over after an hour, and a database may still be on its way.
+    let moment = with_evidence(database("db:orders", "stopping", "stop daily 18:00"), "long-ago");
+    for (now, is_unsettled) in [("2026-11-21T19:29:00Z", false), ("2026-11-21T19:30:00Z", true)] {
+        let (_, detail, ..) = tick(&settings("tagged"), now, moment.clone());
+        assert_eq!(detail.starts_with("RDS still calls it"), is_unsettled, "{detail}");
+    }
+    let late = with_evidence(database("db:orders", "stopping", window), "long-ago");
+    let (_, detail, ..) = tick(&settings("tagged"), "2026-11-21T19:30:00Z", late);
+    assert_eq!(detail, "RDS still calls it `stopping`, although its schedule turned off at 2026-11-21T18:00:00Z");
+}
+
+#[test]
+fn the_rules_decide_about_plain_databases() {
+    for (json, status, evidence, expected) in [
+        (STOP, "available", "started 2026-11-21T07:00", Decision::Act(Action::Stop)),
+        (STOP, "available", "started 2026-11-21T09:00", Decision::Keep(Reason::StartedByHand)),
+        (STOP, "available", "long-ago", Decision::Act(Action::Stop)),
+        (STOP, "available", "aws", Decision::Act(Action::Stop)),
+        (STOP, "available", "unclear", Decision::Keep(Reason::StartTimeUnknown)),
+        (STOP, "stopped", "", Decision::Keep(Reason::AlreadyStopped)),
+        (STOP, "modifying", "", Decision::Keep(Reason::InTransition)),
+        (START, "stopped", "stopped 2026-11-20T18:00", Decision::Act(Action::Start)),
+        (START, "stopped", "stopped 2026-11-21T09:00", Decision::Keep(Reason::StoppedByHand)),
+        (START, "stopped", "long-ago", Decision::Act(Action::Start)),
+        (START, "stopped", "", Decision::Keep(Reason::StopTimeUnknown)),
+        (START, "available", "", Decision::Keep(Reason::AlreadyRunning)),
+        (START, "starting", "", Decision::Keep(Reason::InTransition)),
+    ] {
+        let database = with_evidence(database("db:orders", status, "true"), evidence);
+        assert_eq!(decided("tagged", json, database), expected, "{json} {status} {evidence}");
+    }
+    // No scope reaches a database without the tag.
+    for scope in ["tagged", "all"] {
+        let untagged = Resource { tag: None, ..database("db:orders", "available", "true") };
+        assert_eq!(decided(scope, STOP, untagged), Decision::Keep(Reason::NotSelected));
+    }
+}
+
+#[test]
+fn a_stopped_database_tells_when_aws_starts_it() {
+    let stopped = with_evidence(database("db:orders", "stopped", "daily 08:00-18:00"), "stopped 2026-11-20T18:05");
+    let (_, detail, ..) = tick(&settings("tagged"), "2026-11-21T19:00:00Z", stopped);
+    assert_eq!(detail, "AWS starts it at 2026-11-27T18:05:00Z");
+}
+
+/// The log is asked for only where something would be decided by it.
+#[test]
+fn history_is_asked_for_where_a_decision_hangs_on_it() {
+    let window = "daily 08:00-18:00";
+    for (json, tag, status, evidence, now, asked) in [
+        (SCHEDULE, window, "available", "", "21T12:00", false),
+        (SCHEDULE, window, "available", "", "21T18:00", true),
+        (SCHEDULE, "daily 08:00-18:00 enforced", "available", "", "21T18:00", false),
+        (SCHEDULE, window, "stopped", "stopped 2026-11-20T18:05", "21T19:00", false),
+        (SCHEDULE, window, "stopped", "stopped 2026-11-20T18:05", "21T12:00", false),
+        (SCHEDULE, window, "stopped", "", "21T12:00", true),
+        (SCHEDULE, window, "stopped", "", "21T19:00", false),
+        (SCHEDULE, window, "stopping", "", "21T18:30", false),
+        (SCHEDULE, window, "stopping", "", "21T19:30", true),
+        (SCHEDULE, "stop daily 18:00", "available", "", "21T12:00", true),
+        (SCHEDULE, "start daily 07:00", "available", "", "21T12:00", false),
+        (SCHEDULE, "true", "available", "", "21T18:00", false),
+        (SCHEDULE, "ture", "available", "", "21T18:00", false),
+        (STOP, "true", "available", "", "21T09:00", true),
+        (STOP, window, "available", "", "21T09:00", false),
+        (START, "true", "available", "", "21T09:00", false),
+        (START, "true", "stopped", "stopped 2026-11-20T18:05", "21T09:00", false),
+        (START, "true", "stopped", "", "21T09:00", true),
+    ] {
+        let database = with_evidence(database("db:orders", status, tag), evidence);
+        let request = Request { instant: at(&format!("2026-11-{now}:00Z")), ..request(json) };
+        let asks = depends_on_history(&settings("tagged"), &request, &database);
+        assert_eq!(asks, asked, "{json} {tag} {status} {evidence} {now}");
+    }
+    let held = Resource { hold: Some("until 2026-11-30".into()), ..database("db:orders", "available", window) };
+    let request = Request { instant: at("2026-11-21T18:00:00Z"), ..request(SCHEDULE) };
+    assert!(!depends_on_history(&settings("tagged"), &request, &held));
+    let forbidden = Resource { forbids: Some(Why::ReadReplica), hold: None, ..held };
+    assert!(!depends_on_history(&settings("tagged"), &request, &forbidden));
+}
+
+#[test]
+fn databases_that_a_command_names() {
+    let databases = Settings { databases: true, ..settings("tagged") };
+    let json = r#"{"action": "stop", "databases": ["db:orders", "db:gone"]}"#;
+    let request = trigger::parse(json, &databases, at("2026-11-21T09:00:00Z")).unwrap();
+    let found = [
+        with_evidence(database("db:orders", "available", "true"), "long-ago"),
+        with_evidence(database("cluster:orders", "available", "true"), "long-ago"),
+    ];
+    let told = |looked: Looked| -> Vec<String> {
+        let plan = plan(&databases, &request, found.clone(), looked);
+        plan.entries.iter().map(|entry| format!("{} {:?}", entry.id, Decision::from(&entry.decision))).collect()
+    };
+    assert_eq!(told(Looked::EVERYWHERE), ["db:gone Keep(Gone)", "db:orders Act(Stop)"]);
+    assert_eq!(told(Looked { for_databases: false, ..Looked::EVERYWHERE }), ["db:orders Act(Stop)"]);
+    assert!(request.is_about(Kind::Db) && !request.is_about(Kind::Instance));
 }

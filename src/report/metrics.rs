@@ -34,7 +34,7 @@ pub fn document(report: &Report, function: &str, request_id: &str, took: Duratio
         None => 0.0,
     };
     let hours = acted(Action::Stop).map(hours_of).fold(0.0, |sum, hours| sum + hours);
-    let metrics = [
+    let mut metrics = vec![
         ("Found", "Count", json!(counts.found)),
         ("Stopped", "Count", json!(acted(Action::Stop).count())),
         ("Started", "Count", json!(acted(Action::Start).count())),
@@ -45,6 +45,11 @@ pub fn document(report: &Report, function: &str, request_id: &str, took: Duratio
         ("Duration", "Milliseconds", json!(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))),
         ("InstanceHoursSaved", "None", json!((hours * 100.0).round() / 100.0)),
     ];
+    // Who looks after no databases hears nothing of them.
+    let unsettled = report.instances.iter().filter(|row| row.is_unsettled()).count();
+    if unsettled > 0 {
+        metrics.push(("DatabasesUnsettled", "Count", json!(unsettled)));
+    }
     let told = metrics.iter().filter(|(name, _, value)| {
         // That it ran, and on how many, is always told.
         matches!(*name, "Found" | "Duration") || value.as_f64() != Some(0.0)

@@ -9,7 +9,7 @@ use super::rows::{Counts, Report, Row};
 use crate::action::{Outcome, RequestedAction};
 use crate::place::Region;
 use crate::reason::Reason;
-use crate::resource::InstanceId;
+use crate::resource::{Kind, ResourceId};
 
 /// The most bytes of JSON that a response may have. Lambda takes 6 MB.
 ///
@@ -81,7 +81,9 @@ impl Serialize for Row {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Fields<'a> {
-            id: InstanceId,
+            id: &'a ResourceId,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            kind: Option<&'static str>,
             #[serde(skip_serializing_if = "Option::is_none")]
             name: Option<&'a str>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +98,8 @@ impl Serialize for Row {
         }
         let detail = self.detail();
         let fields = Fields {
-            id: self.entry.id,
+            id: &self.entry.id,
+            kind: self.kind().map(Kind::as_str),
             name: self.entry.name.as_deref(),
             region: self.entry.region.as_ref(),
             decision: self.decision(),

@@ -10,13 +10,14 @@ use serde::Serialize;
 use crate::action::{Action, Outcome, RequestedAction};
 use crate::place::Region;
 use crate::plan::{Decision, Entry, Plan};
-use crate::reason::Reason;
+use crate::reason::{Reason, Why};
 use crate::request::Request;
+use crate::resource::Kind;
 
 /// Plan plus outcomes, and what there is no plan for.
 ///
 /// ```
-/// use stopinator::plan::plan;
+/// use stopinator::plan::{Looked, plan};
 /// use stopinator::report::Report;
 /// use stopinator::settings::Settings;
 /// use stopinator::trigger;
@@ -25,7 +26,7 @@ use crate::request::Request;
 /// let now = "2026-11-20T18:00:00Z".parse().unwrap();
 /// let command = r#"{"action": "stop", "instance_ids": ["i-0000000a"]}"#;
 /// let request = trigger::parse(command, &settings, now).unwrap();
-/// let report = Report::new(&request, plan(&settings, &request, [], &settings.regions));
+/// let report = Report::new(&request, plan(&settings, &request, [], Looked::EVERYWHERE));
 /// assert_eq!(report.counts().to_string(), "1 found, 1 kept, 0 planned");
 /// assert_eq!(report.instances[0].reason().unwrap().as_str(), "gone");
 /// assert!(report.verdict().is_ok());
@@ -127,6 +128,29 @@ impl Report {
 }
 
 impl Row {
+    /// What it is, where it is no instance.
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        Some(self.entry.id.kind()).filter(|kind| *kind != Kind::Instance)
+    }
+
+    /// Whether it is a tagged member of a cluster that was not found by its own tag.
+    #[must_use]
+    pub fn is_member_of_untagged(&self, report: &Report) -> bool {
+        let Decision::Keep(Why::ClusterMember(cluster)) = &self.entry.decision else { return false };
+        let is_found = |row: &Row| {
+            row.entry.region == self.entry.region
+                && row.entry.id.database().is_some_and(|id| id.kind() == Kind::Cluster && id.name() == &**cluster)
+        };
+        !report.instances.iter().any(is_found)
+    }
+
+    /// Whether it is a database that ought to have arrived long since.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        matches!(&self.entry.decision, Decision::Keep(why) if why.is_unsettled())
+    }
+
     /// Notes what became of the planned action.
     pub fn settle(&mut self, outcome: Outcome, reason: Option<Reason>, said: Option<Box<str>>) {
         (self.outcome, self.reason, self.said) = (Some(outcome), reason, said);

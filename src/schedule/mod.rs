@@ -185,8 +185,14 @@ impl Schedule {
     /// instance that nobody touches. None where it has not turned anything yet.
     #[must_use]
     pub fn left_on(&self, default: &TimeZone, now: Timestamp) -> Option<bool> {
+        self.latest_turn(default, now).map(|edge| edge.on)
+    }
+
+    /// The edge at which it did.
+    #[must_use]
+    pub fn latest_turn(&self, default: &TimeZone, now: Timestamp) -> Option<Edge> {
         let timetable = self.timetable(default);
-        timetable.latest_change(now).into_iter().chain(timetable.latest_moment(now)).max().map(|edge| edge.on)
+        timetable.latest_change(now).into_iter().chain(timetable.latest_moment(now)).max()
     }
 
     /// Whether it tells when an instance runs and when it does not: it has windows, or moments of both kinds. One that

@@ -5,6 +5,7 @@
 mod agrees;
 mod changes;
 mod checks;
+mod databases;
 mod demo;
 mod errors;
 mod page;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::support::clock::Clock;
 use crate::support::door;
 use crate::support::ec2::{Ec2, Machine};
+use crate::support::rds::{Database, Rds};
 
 /// What it is run with. Each has a folder of its own, which goes with it.
 pub struct Program {
@@ -34,16 +35,26 @@ impl Said {
 
 /// The program, and an EC2 with these machines.
 pub fn fleet(machines: impl IntoIterator<Item = Machine>) -> (Program, Ec2) {
+    let (program, ec2, _) = with_databases(machines, []);
+    (program, ec2)
+}
+
+/// The same, and an RDS with these databases.
+pub fn with_databases(
+    machines: impl IntoIterator<Item = Machine>,
+    databases: impl IntoIterator<Item = Database>,
+) -> (Program, Ec2, Rds) {
     let clock = Clock::default();
     let ec2 = Ec2::new(clock.clone(), machines);
-    let address = door::open(ec2.clone(), clock);
+    let rds = Rds::new(clock.clone(), databases);
+    let address = door::open(ec2.clone(), rds.clone(), clock);
     let program = Program::alone()
         .with("AWS_ENDPOINT_URL", &format!("http://{address}"))
         .with("AWS_REGION", "ap-northeast-2")
         .with("AWS_ACCESS_KEY_ID", "key")
         .with("AWS_SECRET_ACCESS_KEY", "secret")
         .with("AWS_EC2_METADATA_DISABLED", "true");
-    (program, ec2)
+    (program, ec2, rds)
 }
 
 impl Program {

@@ -1,4 +1,4 @@
-//! Doors over TCP: the second one to EC2, and Lambda's Runtime API, so that the program itself can be run.
+//! Doors over TCP: the second one to EC2 and RDS, and Lambda's Runtime API, so that the program itself can be run.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::clock::Clock;
 use super::ec2::Ec2;
+use super::rds::Rds;
 
 /// A request as far as these servers read it.
 struct Request {
@@ -19,15 +20,19 @@ struct Request {
 /// A status, further headers, and a body.
 type Response = (u16, String, String);
 
-/// EC2 at an address; its clock follows the one on the wall.
-pub fn open(ec2: Ec2, clock: Clock) -> SocketAddr {
+/// EC2 and RDS at an address; their clock follows the one on the wall.
+pub fn open(ec2: Ec2, rds: Rds, clock: Clock) -> SocketAddr {
     let began = Instant::now();
     serve(move |request| {
         clock.follow(began.elapsed());
         if let Some(keys) = credentials(&request.path) {
             return (200, "Content-Type: application/json\r\n".to_owned(), keys);
         }
-        let (status, body) = ec2.answer(&request.authorization, &request.body);
+        let (status, body) = if request.authorization.contains("/rds/aws4_request") {
+            rds.answer(&request.authorization, &request.body)
+        } else {
+            ec2.answer(&request.authorization, &request.body)
+        };
         (status, String::new(), body)
     })
 }

@@ -348,6 +348,15 @@ impl Ec2 {
         self.model().whims = whims;
     }
 
+    pub fn calls_from(&self, number: usize) -> Vec<Call> {
+        self.model().calls[number..].to_vec()
+    }
+
+    pub fn count_calls(&self) -> usize {
+        self.model().calls.len()
+    }
+
+    #[cfg(feature = "cli")]
     pub fn calls(&self) -> Vec<Call> {
         self.model().calls.clone()
     }

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod door;
 pub mod ec2;
+pub mod rds;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use stopinator::trigger;
 
 use clock::Clock;
 use ec2::{Call, Ec2, Machine, Whims};
+use rds::{Database, Rds, RdsCall};
 
 /// The handler's clock when a scenario begins.
 pub const NOW: &str = "2026-11-21T09:00:10Z";
@@ -35,6 +37,7 @@ pub const START: &str = r#"{"action": "start", "time": "2026-11-21T09:00:00Z"}"#
 pub struct Scenario {
     clock: Clock,
     ec2: Ec2,
+    pub rds: Rds,
     timeout: Duration,
     settings: Vec<(String, String)>,
 }
@@ -45,6 +48,10 @@ pub struct Story {
     pub answer: Result<Value, (String, String)>,
     /// Every call that EC2 saw, in order.
     pub calls: Vec<Call>,
+    /// Every call that RDS saw, in order.
+    pub rds_calls: Vec<RdsCall>,
+    /// What databases were when the invocation was over.
+    pub statuses: BTreeMap<String, String>,
     /// The states when the invocation was over.
     pub states: BTreeMap<String, &'static str>,
     /// When it began, and how long it took, by the scenario's clock.
@@ -55,14 +62,25 @@ pub struct Story {
 pub fn fleet(machines: impl IntoIterator<Item = Machine>) -> Scenario {
     let clock = Clock::default();
     let ec2 = Ec2::new(clock.clone(), machines);
+    let rds = Rds::new(clock.clone(), []);
     let settings = vec![("AWS_REGION".to_owned(), "ap-northeast-2".to_owned())];
-    Scenario { clock, ec2, timeout: Duration::from_mins(5), settings }
+    Scenario { clock, ec2, rds, timeout: Duration::from_mins(5), settings }
+}
+
+/// A deployment that looks after databases, too, and has these.
+pub fn databases(databases: impl IntoIterator<Item = Database>) -> Scenario {
+    fleet([]).and_databases(databases)
 }
 
 impl Scenario {
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// With these databases, and looking after them.
+    pub fn and_databases(self, databases: impl IntoIterator<Item = Database>) -> Self {
+        Self { rds: Rds::new(self.clock.clone(), databases), ..self }.with("STOPINATOR_SERVICES", "ec2,rds")
     }
 
     /// EC2 answers this action in this region with this error, each time.
@@ -98,7 +116,22 @@ impl Scenario {
             .sleep_impl(SharedAsyncSleep::new(self.clock.clone()))
             .time_source(SharedTimeSource::new(self.clock.clone()))
             .http_client(self.ec2.clone());
-        Clients::new(&config, &settings.regions)
+        let clients = Clients::new(&config, &settings.regions);
+        if !settings.databases {
+            return clients;
+        }
+        let config = aws_sdk_rds::config::Builder::new()
+            .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
+            .credentials_provider(Credentials::new("key", "secret", None, None, "scenario"))
+            .sleep_impl(SharedAsyncSleep::new(self.clock.clone()))
+            .time_source(SharedTimeSource::new(self.clock.clone()))
+            .http_client(self.rds.clone());
+        clients.with_databases(&config, &settings.regions)
+    }
+
+    /// The present, by the scenario's clock.
+    pub fn now(&self) -> Timestamp {
+        at(NOW) + SignedDuration::try_from(self.clock.now()).expect("a story of weeks")
     }
 
     /// As a person sees it: the report before anything is done, the one after, and what was told on the way.
@@ -117,7 +150,8 @@ impl Scenario {
     pub fn on(&self, trigger: &str) -> Story {
         let settings = self.settings();
         let clients = self.clients(&settings);
-        let before = self.ec2.calls().len();
+        let before = self.ec2.count_calls();
+        let rds_before = self.rds.count_calls();
         let began = self.clock.now();
         // A clock's last digits, which are never the same.
         let digits = SignedDuration::from_nanos(i64::try_from(before).expect("a story of some calls"));
@@ -129,8 +163,10 @@ impl Scenario {
             answer: answer
                 .map(|response| serde_json::to_value(response).expect("a response is JSON"))
                 .map_err(|error| (error.code().to_owned(), error.to_string())),
-            calls: self.ec2.calls().split_off(before),
+            calls: self.ec2.calls_from(before),
+            rds_calls: self.rds.calls_from(rds_before),
             states: self.ec2.states(),
+            statuses: self.rds.statuses(),
             began,
             took: self.clock.now().saturating_sub(began),
         }
@@ -178,7 +214,21 @@ impl Story {
     }
 
     pub fn touched_nothing(&self) -> bool {
-        !self.calls.iter().any(Call::changes_something)
+        !self.calls.iter().any(Call::changes_something) && self.stopped_or_started().is_empty()
+    }
+
+    /// Every Stop or Start call that RDS saw, as the action and the database, sorted.
+    pub fn stopped_or_started(&self) -> Vec<String> {
+        let calls = self.rds_calls.iter().filter(|call| call.changes_something());
+        let mut calls: Vec<String> =
+            calls.map(|call| format!("{} {}", call.action, call.id().unwrap_or_default())).collect();
+        calls.sort();
+        calls
+    }
+
+    /// How often RDS was asked this.
+    pub fn asked_rds(&self, action: &str) -> usize {
+        self.rds_calls.iter().filter(|call| call.action == action).count()
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::{Batch, Verdict};
-use super::step::{Settled, Target};
+use super::step::Target;
 use crate::action::{Action, Outcome};
 use crate::reason::Reason;
 use crate::resource::{InstanceId, Pool, State};
+use crate::settled::Settled;
 
 /// The targets of one action, and what became of them so far.
 #[derive(Debug)]

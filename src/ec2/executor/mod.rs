@@ -26,13 +26,14 @@ use crate::ec2::pace::{Buckets, Pause};
 use crate::ec2::refusal::{Cause, Refusal};
 use crate::reason::Reason;
 use crate::resource::{InstanceId, Pool, State};
+use crate::settled::Settled;
 use batch::{Batch, Verdict};
 use capacity::{Full, Room};
 pub use doubt::UNTRIED;
 use doubt::{Doubt, NAMED_DENIALS};
 use ledger::Ledger;
 use look::{Look, UnderWay};
-pub use step::{IDS_A_CALL, Settled, Step, Target};
+pub use step::{IDS_A_CALL, Step, Target};
 
 /// How often a batch is sent whose fate stayed uncertain, before it is parted.
 const TRIES: u32 = 3;

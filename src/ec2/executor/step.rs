@@ -1,9 +1,7 @@
-//! What the executor is given, what it wants done, and what it tells in the end.
+//! What the executor is given, and what it wants done.
 
 use std::time::Duration;
 
-use crate::action::Outcome;
-use crate::reason::Reason;
 use crate::resource::{InstanceId, Launch};
 
 /// The most ids in one call: the size of EC2's bucket of resource tokens, beyond which a call could never pass.
@@ -20,19 +18,6 @@ pub struct Target {
     pub launch: Launch,
     /// Until when the action is due, where that is known; since the run began, like all instants here.
     pub due_until: Option<Duration>,
-}
-
-/// What became of one target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
-    /// Its place among the targets.
-    pub target: usize,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// Why it is not as planned.
-    pub reason: Option<Reason>,
-    /// What EC2 said.
-    pub detail: Option<Box<str>>,
 }
 
 /// What the executor wants done next.

@@ -1,0 +1,55 @@
+//! The tags of a resource that count here, and the tokens of pages.
+
+use std::collections::BTreeSet;
+
+use super::clients::CallError;
+use crate::schedule::Hold;
+use crate::settings::Settings;
+
+/// The tags that count.
+#[derive(Debug, Default)]
+pub(super) struct Tags {
+    /// The value of `Name`.
+    pub(super) name: Option<Box<str>>,
+    /// The value of the deployment's tag.
+    pub(super) tag: Option<Box<str>>,
+    /// The value of the hold's tag.
+    pub(super) hold: Option<Box<str>>,
+}
+
+/// Picks them out of all tags, each a key and a value.
+pub(super) fn tags<'a>(all: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)>, settings: &Settings) -> Tags {
+    let mut tags = Tags::default();
+    for (key, value) in all.filter_map(|(key, value)| Some((key?, value.unwrap_or_default()))) {
+        if key == &*settings.tag_key {
+            tags.tag = Some(value.into());
+        }
+        // `-hold` is no other tag's suffix, and in doubt it holds; but the exact one comes first.
+        let suffix =
+            key.strip_prefix(&*settings.tag_key).filter(|suffix| suffix.eq_ignore_ascii_case(Hold::KEY_SUFFIX));
+        if suffix == Some(Hold::KEY_SUFFIX) || (suffix.is_some() && tags.hold.is_none()) {
+            tags.hold = Some(value.into());
+        }
+        if key == "Name" {
+            tags.name = Some(value.into());
+        }
+    }
+    tags
+}
+
+/// The tokens of the pages of one walk. One that comes again would lead in a circle.
+pub(super) struct Tokens {
+    call: &'static str,
+    seen: BTreeSet<String>,
+}
+
+impl Tokens {
+    pub(super) fn of(call: &'static str) -> Self {
+        Self { call, seen: BTreeSet::new() }
+    }
+
+    pub(super) fn take(&mut self, token: Option<&str>) -> Result<(), CallError> {
+        let again = token.is_some_and(|token| !token.is_empty() && !self.seen.insert(token.to_owned()));
+        if again { Err(CallError::repeated_token(self.call)) } else { Ok(()) }
+    }
+}
