@@ -49,6 +49,8 @@ pub struct Run<'a> {
     clock: Clock,
     ec2: BTreeMap<Region, Ec2>,
     rds: BTreeMap<Region, Rds>,
+    /// Whether somebody will ask what a hold keeps from being done.
+    what_if: bool,
 }
 
 /// What was found, and where nobody could look.
@@ -84,7 +86,13 @@ impl<'a> Run<'a> {
         let clock = clients.clock(time.saturating_sub(FOR_THE_REPORT.min(time / 10)));
         let ec2 = clients.open(&request.regions, &clock);
         let rds = clients.open_rds(&request.regions, &clock);
-        Self { settings, request, clock, ec2, rds }
+        Self { settings, request, clock, ec2, rds, what_if: false }
+    }
+
+    /// For people, who also ask what would be done without a hold: so the history of what is held is asked for, too.
+    #[must_use]
+    pub fn and_what_if(self) -> Self {
+        Self { what_if: true, ..self }
     }
 
     /// Looks in every region, and plans: the report of which nothing has been done. `tell` hears of each page.
@@ -114,9 +122,9 @@ impl<'a> Run<'a> {
             })
             .buffer_unordered(REGIONS_AT_ONCE);
         while let Some((region, (instances, databases))) = looks.next().await {
-            let mut count = None;
+            let (mut count, mut has_failed) = (None, false);
             let mut failed = |call: &'static str, why: String| {
-                tell(Progress::Unobserved(region.clone()));
+                has_failed = true;
                 found.unobserved.push(Unobserved { region: region.clone(), call, why: why.into() });
             };
             match instances {
@@ -146,8 +154,9 @@ impl<'a> Run<'a> {
                     failed(call, why);
                 }
             }
-            if let Some(count) = count {
-                tell(Progress::Looked(region.clone(), count));
+            match count.filter(|_| !has_failed) {
+                Some(count) => tell(Progress::Looked(region.clone(), count)),
+                None => tell(Progress::Unobserved(region.clone())),
             }
         }
         found.unobserved.sort_by(|a, b| a.region.cmp(&b.region));
@@ -164,8 +173,11 @@ impl<'a> Run<'a> {
         page: &impl Fn(usize),
     ) -> Result<(Vec<Resource>, Option<CallError>), CallError> {
         let mut databases = rds::observe(rds, region, self.settings, self.request, page).await?;
-        let asked: Vec<&mut Resource> =
-            databases.iter_mut().filter(|one| depends_on_history(self.settings, self.request, one)).collect();
+        let depends = |database: &Resource| depends_on_history(self.settings, self.request, database);
+        let without_hold = |database: &Resource| Resource { hold: None, ..database.clone() };
+        let is_asked =
+            |one: &Resource| depends(one) || (self.what_if && one.hold.is_some() && depends(&without_hold(one)));
+        let asked: Vec<&mut Resource> = databases.iter_mut().filter(|one| is_asked(one)).collect();
         let kinds: BTreeSet<Kind> = asked.iter().map(|database| database.id.kind()).collect();
         let without_history = match self.clock.before(until, rds::history(rds, kinds)).await {
             Some(Ok(history)) => {

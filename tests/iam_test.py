@@ -867,6 +867,7 @@ ADMINISTRATOR = {
     "admin": {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 }
 ON_INSTANCE = instance(HOME)
+ON_DATABASE, ON_CLUSTER = (f"arn:aws:rds:{HOME}:{ACCOUNT}:{kind}:orders" for kind in ("db", "cluster"))
 # On what, by which keys, and whether somebody else than the named roles may do it.
 TAGGING = {
     "set the tag": ("ec2:CreateTags", ON_INSTANCE, ["Stopinator"], NO),
@@ -884,6 +885,14 @@ TAGGING = {
     "remove another tag": ("ec2:DeleteTags", ON_INSTANCE, ["Name"], YES),
     "tag a volume": ("ec2:CreateTags", f"arn:aws:ec2:{HOME}:{ACCOUNT}:volume/vol-1", ["Stopinator"], YES),
     "stop an instance": (STOP, ON_INSTANCE, None, YES),
+    "set the tag on a database": ("rds:AddTagsToResource", ON_DATABASE, ["Stopinator"], NO),
+    "set the hold on a cluster in other letters": ("rds:AddTagsToResource", ON_CLUSTER, ["stopinator-hold"], NO),
+    "remove the tag from a database": ("rds:RemoveTagsFromResource", ON_DATABASE, ["Stopinator"], NO),
+    "create a database with the tag": ("rds:CreateDBInstance", ON_DATABASE, ["Name", "Stopinator"], NO),
+    "create a cluster with the tag": ("rds:CreateDBCluster", ON_CLUSTER, ["Stopinator"], NO),
+    "restore a database with the tag": ("rds:RestoreDBInstanceFromDBSnapshot", ON_DATABASE, ["Stopinator"], NO),
+    "set another tag on a database": ("rds:AddTagsToResource", ON_DATABASE, ["Name"], YES),
+    "create a database without tags": ("rds:CreateDBInstance", ON_DATABASE, None, YES),
 }
 
 
@@ -924,6 +933,10 @@ def compare_keys(guard, operator):
 
 @pytest.mark.parametrize(("tamper", "caught"), [
     (lambda guard: guard["Statement"].pop(), {"remove all tags, naming none"}),
+    (
+        lambda guard: guard["Statement"].pop(1),
+        {name for name, (action, *_, may) in TAGGING.items() if action.startswith("rds:") and may == NO},
+    ),
     (
         lambda guard: guard["Statement"][0]["Action"].remove("ec2:RunInstances"),
         {"launch with the tag", "launch with the hold in other letters"},

@@ -158,24 +158,23 @@ async fn send(rds: &Rds, target: &Target) -> Result<(), Refusal> {
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().operation_timeout(longest).build());
     let (name, action) = (target.id.name(), target.action);
-    macro_rules! call {
-        ($call:ident, $identifier:ident) => {
-            client
-                .$call()
-                .$identifier(name)
-                .customize()
-                .config_override(once)
-                .send()
-                .await
-                .map(drop)
-                .map_err(|error| refusal(action, &error))
-        };
-    }
     match (target.id.kind(), action) {
-        (Kind::Cluster, Action::Stop) => call!(stop_db_cluster, db_cluster_identifier),
-        (Kind::Cluster, Action::Start) => call!(start_db_cluster, db_cluster_identifier),
-        (_, Action::Stop) => call!(stop_db_instance, db_instance_identifier),
-        (_, Action::Start) => call!(start_db_instance, db_instance_identifier),
+        (Kind::Cluster, Action::Stop) => {
+            let call = client.stop_db_cluster().db_cluster_identifier(name).customize();
+            call.config_override(once).send().await.map(drop).map_err(|error| refusal(action, &error))
+        }
+        (Kind::Cluster, Action::Start) => {
+            let call = client.start_db_cluster().db_cluster_identifier(name).customize();
+            call.config_override(once).send().await.map(drop).map_err(|error| refusal(action, &error))
+        }
+        (_, Action::Stop) => {
+            let call = client.stop_db_instance().db_instance_identifier(name).customize();
+            call.config_override(once).send().await.map(drop).map_err(|error| refusal(action, &error))
+        }
+        (_, Action::Start) => {
+            let call = client.start_db_instance().db_instance_identifier(name).customize();
+            call.config_override(once).send().await.map(drop).map_err(|error| refusal(action, &error))
+        }
     }
 }
 

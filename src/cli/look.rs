@@ -167,7 +167,7 @@ pub(crate) async fn look<'a>(
     let asked = accounts.open.iter().zip(requests).filter_map(|(account, request)| Some((account, request.as_ref()?)));
     let mut looked: Vec<Looked<'_>> = stream::iter(asked)
         .map(async |(account, request)| {
-            let run = Run::begin(&account.settings, &account.clients, request, LONGEST);
+            let run = Run::begin(&account.settings, &account.clients, request, LONGEST).and_what_if();
             let tell = |progress| {
                 if let Progress::Found(..) = progress {
                     first();

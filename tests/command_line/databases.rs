@@ -88,6 +88,11 @@ fn a_hold_is_set_on_a_database_and_lifted() {
     let (_, out) = said(&program, &["plan", "--services", "ec2,rds", "--all"]);
     assert!(out.contains("held"), "{out}");
     assert!(said(&program, &["run", "--services", "ec2,rds", "--yes"]).1.contains("There is nothing to do."));
+    // What it would do without the hold hangs on who started it, so the log is asked for that.
+    let (_, lifted) = said(&program, &["hold", "db:orders", "db:mine", "--services", "ec2,rds", "--clear", "--print"]);
+    assert!(lifted.contains("aws rds remove-tags-from-resource") && !lifted.contains("db:mine"), "{lifted}");
+    let (_, told) = said(&program, &["hold", "db:orders", "--services", "ec2,rds", "--clear"]);
+    assert!(told.contains("stops on the next tick"), "{told}");
     let (_, printed) = said(&program, &["hold", "orders", "--services", "ec2,rds", "--clear", "--print"]);
     assert_eq!(
         printed.trim(),
