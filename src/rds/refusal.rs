@@ -153,4 +153,38 @@ mod tests {
         assert_eq!(Refusal::new(Stop, None, "no answer", false).cause, Cause::Uncertain);
         assert!(Refusal::new(Stop, Some("X"), &"x".repeat(10_000), false).said.len() < 600);
     }
+
+    /// The table in `docs/databases.md`.
+    #[test]
+    fn the_docs_tell_what_each_code_means() {
+        let table =
+            include_str!("../../docs/databases.md").split("with or without `Fault` | outcome |").nth(1).unwrap();
+        let mut codes = 0;
+        for row in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
+            let [told, becomes] = row.trim_matches('|').split(" | ").collect::<Vec<_>>()[..] else { panic!("{row}") };
+            let text =
+                told.split('"').nth(1).unwrap_or(if told.contains("read replica") { "a read replica" } else { "no" });
+            let named: Vec<&str> = told.split('`').skip(1).step_by(2).collect();
+            let named = if named.is_empty() { vec!["SomethingNew"] } else { named };
+            let (outcome, reason) = becomes.trim().split_once(": ").unwrap_or_default();
+            for code in named.iter().flat_map(|code| [(*code).to_owned(), format!("{code}Fault")]) {
+                let cause = Refusal::new(Action::Stop, Some(&code), text, false).cause;
+                match cause {
+                    Cause::Throttled => assert!(becomes.contains("sent again"), "{row}"),
+                    Cause::WrongState => assert!(becomes.contains("by a look"), "{row}"),
+                    Cause::Settled(_, Reason::RdsError) => assert!(becomes.contains("`rds-error`"), "{row}"),
+                    Cause::Settled(is, why) => {
+                        assert_eq!(
+                            (outcome, reason),
+                            (&*format!("`{}`", is.as_str()), &*format!("`{}`", why.as_str())),
+                            "{code}"
+                        );
+                    }
+                    other => panic!("{code}: {other:?}"),
+                }
+                codes += 1;
+            }
+        }
+        assert!(codes > 40, "{codes}");
+    }
 }
