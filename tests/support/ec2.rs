@@ -12,7 +12,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use aws_smithy_types::body::SdkBody;
 use jiff::SignedDuration;
 
 use super::clock::Clock;
+use super::xml::{escape, put};
 
 const USER_INITIATED: (&str, &str) =
     ("Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown");
@@ -798,15 +798,4 @@ fn write_machine(xml: &mut String, machine: &Machine) {
          <tagSet>{tags}</tagSet>{state_reason}</item>"
         ),
     );
-}
-
-fn put(xml: &mut String, text: fmt::Arguments) {
-    xml.write_fmt(text).expect("a String takes all");
-}
-
-fn escape(text: &str) -> String {
-    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    // XML has no other way to say them.
-    let character = |c: char| if c.is_control() { format!("&#{};", u32::from(c)) } else { c.to_string() };
-    escaped.chars().map(character).collect()
 }

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod door;
 pub mod ec2;
 pub mod rds;
+mod xml;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

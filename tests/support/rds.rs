@@ -12,7 +12,6 @@
 //! from the API reference; the texts of refusals from people's logs. Where a comment says so, the words are our own.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use aws_smithy_types::body::SdkBody;
 use jiff::Timestamp;
 
 use super::clock::Clock;
+use super::xml::{escape, put};
 
 /// How long RDS leaves a database stopped.
 pub const SEVEN_DAYS: Duration = Duration::from_hours(7 * 24);
@@ -898,15 +898,4 @@ fn list<'a>(xml: &mut String, name: &str, item: &str, values: impl Iterator<Item
 
 fn element(xml: &mut String, name: &str, text: &str) {
     put(xml, format_args!("<{name}>{}</{name}>", escape(text)));
-}
-
-fn put(xml: &mut String, text: fmt::Arguments) {
-    xml.write_fmt(text).expect("a String takes all");
-}
-
-fn escape(text: &str) -> String {
-    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    // XML has no other way to say them.
-    let character = |c: char| if c.is_control() { format!("&#{};", u32::from(c)) } else { c.to_string() };
-    escaped.chars().map(character).collect()
 }
