@@ -73,15 +73,24 @@ pub fn log_run(report: &Report, request_id: &str, took: Duration) {
     }
     for action in [Action::Stop, Action::Start] {
         let refused = |row: &&Row| row.planned() == Some(action) && row.reason() == Some(Reason::NotPermitted);
-        let refused: Vec<&Row> = report.instances.iter().filter(refused).collect();
-        // The text of one that EC2 spoke of.
-        let details = || refused.iter().filter_map(|row| row.said.as_deref());
-        if let Some(detail) = details().find(|detail| !detail.starts_with(UNTRIED)).or(details().next()) {
+        let (instances, databases): (Vec<&Row>, Vec<&Row>) =
+            report.instances.iter().filter(refused).partition(|row| row.kind().is_none());
+        if let Some(detail) = denied(&instances) {
+            let instances = instances.len();
             tracing::error!(
                 requestId = request_id,
-                instances = refused.len(),
+                instances,
                 detail,
                 "the function's role may not {action} some instances"
+            );
+        }
+        if let Some(detail) = denied(&databases) {
+            let databases = databases.len();
+            tracing::error!(
+                requestId = request_id,
+                databases,
+                detail,
+                "the function's role may not {action} some databases"
             );
         }
     }
@@ -102,6 +111,12 @@ pub fn log_run(report: &Report, request_id: &str, took: Duration) {
         duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "run finished"
     );
+}
+
+/// The text of one of those that the role may not act on; first of one that AWS spoke of.
+fn denied<'a>(refused: &[&'a Row]) -> Option<&'a str> {
+    let details = || refused.iter().filter_map(|row| row.said.as_deref());
+    details().find(|detail| !detail.starts_with(UNTRIED)).or_else(|| details().next())
 }
 
 /// Writes the metrics document as a line of its own, whatever the level of the log. The line has no level, which to
