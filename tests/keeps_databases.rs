@@ -163,8 +163,7 @@ fn one_that_is_refused_costs_the_others_nothing() {
 }
 
 #[test]
-fn a_look_tells_what_a_refusal_does_not() {
-    // Somebody stopped it between the look and the call.
+fn a_refusal_that_no_look_explains_stands() {
     let database = Database {
         refuses: Some(("InvalidDBInstanceState", "Instance orders is not in available state.")),
         ..tagged("db:orders", OFF)
@@ -172,6 +171,19 @@ fn a_look_tells_what_a_refusal_does_not() {
     let story = databases([database]).on(TICK);
     assert_eq!(said(&story, "db:orders"), "stop refused");
     assert_eq!(story.row("db:orders")["reason"], "in-transition");
+}
+
+#[test]
+fn what_is_on_its_way_all_the_same_is_no_refusal() {
+    // Somebody stops it at the moment of the call, and the look sees that.
+    let database = Database {
+        refuses: Some(("InvalidDBInstanceState", "Instance orders is not in available state.")),
+        on_its_way: Some((at(NOW) + SignedDuration::from_secs(1), "stopping")),
+        ..tagged("db:orders", OFF)
+    };
+    let story = databases([database]).on(TICK);
+    assert_eq!(said(&story, "db:orders"), "stop accepted");
+    assert_eq!(story.row("db:orders")["reason"], "still-stopping");
 }
 
 #[test]

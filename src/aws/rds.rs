@@ -195,13 +195,12 @@ async fn look_again(
     budget: Duration,
     targets: &[Target],
     settled: &[Settled],
-    in_doubt: Vec<(usize, Box<str>)>,
+    in_doubt: Vec<usize>,
 ) -> Vec<Settled> {
     let clock = &rds.clock;
     let began = clock.now();
     let taken = settled.iter().filter(|settled| settled.outcome == Outcome::Accepted);
-    let in_doubt: BTreeMap<usize, Box<str>> = in_doubt.into_iter().collect();
-    let mut open: Vec<usize> = taken.map(|settled| settled.target).chain(in_doubt.keys().copied()).collect();
+    let mut open: Vec<usize> = taken.map(|settled| settled.target).chain(in_doubt.iter().copied()).collect();
     let mut told = BTreeMap::new();
     for pause in LOOKS.into_iter().filter(|pause| *pause <= budget) {
         if open.is_empty() || began + pause >= clock.deadline() {
@@ -214,10 +213,8 @@ async fn look_again(
         for &target in &open {
             let Target { id, action, .. } = &targets[target];
             let seen = seen.get(id).map(|(state, status)| (*state, status.as_str()));
-            let verdict = match in_doubt.get(&target) {
-                Some(_) => judge_in_doubt(*action, seen),
-                None => Some(judge(*action, seen)),
-            };
+            let verdict =
+                if in_doubt.contains(&target) { judge_in_doubt(*action, seen) } else { Some(judge(*action, seen)) };
             // One in doubt that is not on its way stays as it was told.
             if let Some((outcome, reason, detail)) = verdict {
                 told.insert(target, Settled { target, outcome, reason, detail });

@@ -48,9 +48,9 @@ pub struct Done {
     pub targets: Vec<Target>,
     /// What became of each.
     pub settled: Vec<Settled>,
-    /// The targets, by their place, of which a look may tell something better, with what was said: RDS refused them for
-    /// their state, or whether it took the call is not known.
-    pub in_doubt: Vec<(usize, Box<str>)>,
+    /// The targets, by their place, of which a look may tell something better: RDS refused them for their state, or
+    /// whether it took the call is not known.
+    pub in_doubt: Vec<usize>,
 }
 
 /// Acts on the databases of one region, in turn.
@@ -61,7 +61,7 @@ pub struct Executor {
     /// seed: who hangs is not before the same others each time.
     queue: VecDeque<(usize, u32, Option<Box<str>>)>,
     settled: Vec<Settled>,
-    in_doubt: Vec<(usize, Box<str>)>,
+    in_doubt: Vec<usize>,
     pause: Pause,
     throttled: Option<Box<str>>,
     deadline: Duration,
@@ -137,7 +137,7 @@ impl Executor {
             Cause::UnderWay => self.settle(Outcome::Accepted, None, None),
             Cause::WrongState => {
                 self.pause.reset();
-                self.in_doubt.extend(self.queue.front().map(|(place, ..)| (*place, said.clone())));
+                self.in_doubt.extend(self.queue.front().map(|(place, ..)| *place));
                 self.settle(Outcome::Refused, Some(Reason::InTransition), Some(said));
             }
         }
@@ -157,9 +157,10 @@ impl Executor {
 
     /// Settles the one whose turn it is, of which nobody knows whether RDS took the call.
     fn settle_uncertain(&mut self) {
-        let said = self.queue.front().and_then(|(place, _, said)| Some((*place, said.clone()?)));
-        self.in_doubt.extend(said.clone());
-        self.settle(Outcome::Failed, Some(Reason::RdsError), said.map(|(_, said)| said));
+        let Some((place, _, said)) = self.queue.front() else { return };
+        let said = said.clone();
+        self.in_doubt.push(*place);
+        self.settle(Outcome::Failed, Some(Reason::RdsError), said);
     }
 
     fn settle(&mut self, outcome: Outcome, reason: Option<Reason>, detail: Option<Box<str>>) {
@@ -298,7 +299,7 @@ mod tests {
         let of = |place| settled.iter().find(|settled| settled.target == place).unwrap();
         assert_eq!((of(0).outcome, of(0).reason), (Outcome::Failed, Some(Reason::RdsError)));
         assert_eq!((of(1).outcome, of(2).outcome), (Outcome::Accepted, Outcome::Accepted));
-        assert_eq!(in_doubt, [(0, "no answer".into())]);
+        assert_eq!((in_doubt, of(0).detail.as_deref()), (vec![0], Some("no answer")));
     }
 
     #[test]
@@ -318,6 +319,6 @@ mod tests {
         drive(&mut executor, (300.0, 12.0), |_, _| Err(refusal("InvalidDBInstanceState")));
         let Done { settled, in_doubt: looks, .. } = executor.into_done();
         assert_eq!((settled[0].outcome, settled[0].reason), (Outcome::Refused, Some(Reason::InTransition)));
-        assert_eq!(looks, [(0, "InvalidDBInstanceState: so".into())]);
+        assert_eq!((looks, settled[0].detail.as_deref()), (vec![0], Some("InvalidDBInstanceState: so")));
     }
 }
