@@ -12,7 +12,7 @@ CARGO_FUZZ := 0.13.2
 CARGO_DENY := 0.20.2
 FUZZ_SECONDS := 600
 
-.PHONY: help demo test lint audit package function wheel release bench bench-cli mutants fuzz aws-facts tools clean
+.PHONY: help demo test lint audit package function wheel release bench bench-cli bench-accounts mutants fuzz aws-facts tools clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,12 @@ bench: tools ## Start, time and memory of the release builds, number of calls; w
 bench-cli: wheel ## Time and memory of the command line, as the wheel has it; writes docs/figures.md
 	@mkdir -p target/figures
 	$(PYTHON) scripts/bench_cli.py --figures target/figures/command-line.json
+	$(PYTHON) scripts/figures.py
+
+bench-accounts: tools ## A hub of 500 accounts: time, calls, connections, memory, sick accounts; writes docs/figures.md
+	cargo build --release
+	@mkdir -p target/figures
+	$(PYTHON) scripts/bench_accounts.py --binary target/release/stopinator-lambda --figures target/figures/accounts.json
 	$(PYTHON) scripts/figures.py
 
 # Exit code 3 tells of a mutant that keeps the tests from ending, which is no miss, but hides that there are misses too.

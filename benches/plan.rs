@@ -47,7 +47,7 @@ fn fleet(region: &Region) -> Vec<Resource> {
         let id = format!("i-{:017x}", n * 7_919 % INSTANCES);
         Resource {
             id: InstanceId::try_from(id).expect("an id").into(),
-            region: region.clone(),
+            place: region.clone().into(),
             name: Some("web".into()),
             state: if n % 4 == 3 { State::Stopped } else { State::Running },
             tag: Some(["true", "false", "office hours", "yes"][n % 4].into()),

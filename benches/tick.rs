@@ -109,7 +109,7 @@ fn fleet(region: &Region, now: Timestamp) -> Vec<Resource> {
     let hours = |count: usize| jiff::SignedDuration::from_hours(i64::try_from(count).expect("few"));
     let instance = |n: usize| Resource {
         id: InstanceId::try_from(format!("i-{n:017x}").as_str()).expect("an id").into(),
-        region: region.clone(),
+        place: region.clone().into(),
         name: Some("web".into()),
         state: if n.is_multiple_of(2) { State::Running } else { State::Stopped },
         tag: Some(TAGS[n / 2 % TAGS.len()].into()),

@@ -103,7 +103,7 @@ fn reduce(case: &Case, settings: &Settings) -> Result<Resource, Box<dyn Error>> 
     let mut database = Resource {
         name: Some(NAME.into()),
         id: DatabaseId::new(kind, NAME)?.into(),
-        region: settings.regions[0].clone(),
+        place: settings.regions[0].clone().into(),
         state,
         status: (!says_all && !is_unhealthy(told.status)).then(|| told.status.into()),
         tag: Some(case.tag.as_str().into()),

@@ -139,7 +139,8 @@ class _Resolver:
         return self._name(name)
 
     def _name(self, resource):
-        return f"{self._known['AWS::StackName']}-{resource}"
+        given = self._of(self._template["Resources"][resource].get("Properties", {}).get("RoleName", NO_VALUE))
+        return f"{self._known['AWS::StackName']}-{resource}" if given is NO_VALUE else given
 
     def _arn(self, resource):
         said = self._template["Resources"][resource]

@@ -38,18 +38,32 @@ REGION = "ap-northeast-2"
 UNKNOWN_TO_MINISTACK = re.compile(r"^  \w+:\n    Type: AWS::Logs::QueryDefinition\n(?:(?:    .*)?\n)*", re.MULTILINE)
 # Its `main`, but more patient: it takes an invocation's output to be over after 5 ms of silence, and what comes later
 # on a busy machine is in the log group only after that process's next invocation, if there is one. And like RDS, it
-# says nothing of the cluster or the source that a database does not have, where ministack says an empty text.
+# says nothing of the cluster or the source that a database does not have, where ministack says an empty text. And like
+# STS, if it is to, it gives no credentials of a role that is not there in that account; it never asks for whom. And in
+# one account it can be as STS is on a bad day.
 MINISTACK = r"""
+import os
 import re
 from functools import partialmethod
 from ministack.app import main
 from ministack.core.lambda_runtime import Worker
-from ministack.services import rds
+from ministack.services import iam, rds, sts
 told, nothing = rds._instance_xml, r"<(DBClusterIdentifier|ReadReplicaSourceDBInstanceIdentifier)></\1>"
 rds._instance_xml = lambda instance: re.sub(nothing, "", told(instance))
 Worker._drain_stderr_bounded = partialmethod(
     Worker._drain_stderr_bounded, first_line_wait=5, idle_confirm=0.5, hard_cap=30
 )
+session_of = sts._assumed_role_arn
+def session_if_it_is_there(role, name):
+    session, problem = session_of(role, name)
+    if not problem and role.split(":")[4] == os.environ["STS_FAILS_FOR"]:
+        session, problem = None, sts._error(503, "ServiceUnavailable", "Try again", ns="sts")
+    elif not problem and iam._roles.get_scoped(role.split(":")[4], None, role.rpartition("/")[2]) is None:
+        session, denied = None, "is not authorized to perform: sts:AssumeRole on resource: " + role
+        problem = sts._error(403, "AccessDenied", denied, ns="sts")
+    return session, problem
+if os.environ["ROLES_ARE_THERE"] == "true":
+    sts._assumed_role_arn = session_if_it_is_there
 main()
 """
 ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
@@ -120,11 +134,12 @@ class LocalAwsError(Exception):
 class LocalAws:
     """One ministack, from `with` to the end of the block.
 
-    With `enforce`, it denies whatever IAM does not allow, as far as it can judge that; who uses `client` is root.
+    With `enforce`, it denies whatever IAM does not allow, as far as it can judge that; who uses `client` is root. With
+    `roles`, only a role that is there can be assumed, and none in the account `sts_fails_for`; else any can, anywhere.
     """
 
-    def __init__(self, enforce=False):
-        self._enforce = enforce
+    def __init__(self, enforce=False, roles=False, sts_fails_for=""):
+        self._enforce, self._roles, self._sts_fails_for = enforce, roles, sts_fails_for
 
     def __enter__(self):
         self._state = Path(tempfile.mkdtemp(prefix="stopinator-local-aws-"))
@@ -199,6 +214,9 @@ class LocalAws:
                     "AWS_LAMBDA_LOG_FORMAT": "JSON",
                     "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
                     "AUTH": str(self._enforce).lower(),
+                    "ROLES_ARE_THERE": str(self._roles).lower(),
+                    "STS_FAILS_FOR": self._sts_fails_for,
+                    "SFN_WAIT_SCALE": "0",  # no state machine waits, and none between two tries
                 },
             )
 
@@ -220,8 +238,10 @@ class LocalAws:
         """What ministack itself has said: the last lines."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-40:])
 
-    def client(self, service, **settings):
-        """A boto3 client of this local AWS; the settings are those of boto3, such as other credentials."""
+    def client(self, service, account=None, **settings):
+        """A boto3 client of this local AWS, in this account or that of everything; the settings are those of boto3."""
+        if account:
+            settings["aws_access_key_id"] = account  # of 12 digits it is the account to ministack, without any role
         # Kept: to make one takes longer than to use it.
         key = (service, *sorted(settings.items()))
         if key not in self._clients:
@@ -262,6 +282,21 @@ class LocalAws:
         described = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
         return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
 
+    def deploy_plain(self, path, stack, account=None, **parameters):
+        """Deploys a template without macros as it is, in this account; gives the stack's outputs."""
+        cloudformation = self.client("cloudformation", account)
+        cloudformation.create_stack(
+            StackName=stack, TemplateBody=Path(path).read_text(), Capabilities=["CAPABILITY_NAMED_IAM"],
+            Parameters=[{"ParameterKey": name, "ParameterValue": str(value)} for name, value in parameters.items()],
+        )
+        for _ in poll(seconds=60, every=0.2):
+            described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+            if described["StackStatus"] != "CREATE_IN_PROGRESS":
+                break
+        if described["StackStatus"] != "CREATE_COMPLETE":
+            raise LocalAwsError(f"{path}: {described['StackStatus']}, {described.get('StackStatusReason')}")
+        return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+
     def objection(self, **parameters):
         """What CloudFormation has against these parameters of a new stack; empty if nothing. Makes nothing."""
         s3, cloudformation = self.client("s3"), self.client("cloudformation")
@@ -294,11 +329,11 @@ class LocalAws:
     def _image(self):
         return self.client("ec2").describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
 
-    def launch(self, name, member):
+    def launch(self, name, member, account=None):
         """Runs one instance or database; gives its id, which of a database is the function's own."""
         if member.kind != "instance":
             return self._create(name, member)
-        ec2 = self.client("ec2")
+        ec2 = self.client("ec2", account)
         tags = [{"Key": key, "Value": value} for key, value in {"Name": name, **member.tags}.items()]
         launched = ec2.run_instances(
             ImageId=self._image, InstanceType="t3.micro", MinCount=1, MaxCount=1,
@@ -331,13 +366,13 @@ class LocalAws:
             raise LocalAwsError(f"Launched too late, not before {before:%H:%M:%S} UTC: this machine is too busy.")
         return ids
 
-    def fleet_states(self):
+    def fleet_states(self, account=None):
         """The state of every instance and database, by name, as EC2 and RDS have it now."""
-        instances = self.client("rds").describe_db_instances()["DBInstances"]
-        clusters = self.client("rds").describe_db_clusters()["DBClusters"]
+        instances = self.client("rds", account).describe_db_instances()["DBInstances"]
+        clusters = self.client("rds", account).describe_db_clusters()["DBClusters"]
         states = {database["DBInstanceIdentifier"]: database["DBInstanceStatus"] for database in instances}
         states |= {database["DBClusterIdentifier"]: database["Status"] for database in clusters}
-        for page in self.client("ec2").get_paginator("describe_instances").paginate():
+        for page in self.client("ec2", account).get_paginator("describe_instances").paginate():
             for reservation in page["Reservations"]:
                 for instance in reservation["Instances"]:
                     name = next(tag["Value"] for tag in instance["Tags"] if tag["Key"] == "Name")

@@ -4,11 +4,13 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
+use serde::Serialize;
 
-use crate::aws::Clients;
-use crate::report::metrics;
+use crate::aws::{CallError, Clients};
+use crate::report::chunks::Chunks;
 use crate::report::response::{RESPONSE_LIMIT_BYTES, Response};
 use crate::report::verdict::Unfinished;
+use crate::report::{HeldBack, metrics};
 use crate::run::run;
 use crate::settings::Settings;
 use crate::telemetry;
@@ -34,6 +36,16 @@ pub struct Invocation<'a> {
     pub deadline: Timestamp,
 }
 
+/// What an invocation answers.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// What became of a run.
+    Run(Response),
+    /// The accounts, for whoever divides the work.
+    Chunks(Chunks),
+}
+
 /// Why an invocation ends in an error.
 #[derive(Debug, thiserror::Error)]
 pub enum HandlerError {
@@ -44,6 +56,9 @@ pub enum HandlerError {
     /// log.
     #[error("{}", told(.0, .1))]
     Unfinished(Unfinished, String),
+    /// Nobody knows which accounts there are; nothing has been touched.
+    #[error("unfinished: the accounts could not be listed: {0}")]
+    Accounts(#[from] CallError),
 }
 
 impl Handler {
@@ -59,7 +74,7 @@ impl Handler {
     ///
     /// [`HandlerError`] in one sentence. It makes Lambda try an asynchronous invocation again, so what was refused
     /// for good is no error, and what another try may finish is one.
-    pub async fn handle(&self, invocation: Invocation<'_>) -> Result<Response, HandlerError> {
+    pub async fn handle(&self, invocation: Invocation<'_>) -> Result<Answer, HandlerError> {
         let request_id = invocation.request_id;
         let result = self.attempt(invocation).await;
         if let Err(error) = &result {
@@ -71,8 +86,16 @@ impl Handler {
     async fn attempt(
         &self,
         Invocation { trigger, request_id, now, deadline }: Invocation<'_>,
-    ) -> Result<Response, HandlerError> {
+    ) -> Result<Answer, HandlerError> {
         let began = Instant::now();
+        if let Some(targets) = trigger::chunks(trigger, &self.settings)?
+            && let Some(hub) = self.clients.hub()
+        {
+            let clock = self.clients.clock(deadline.duration_since(now).try_into().unwrap_or_default());
+            let accounts = hub.all(&clock, clock.deadline() / 2).await?;
+            tracing::info!(requestId = request_id, accounts = accounts.len(), "accounts listed");
+            return Ok(Answer::Chunks(Chunks::new(&accounts, self.settings.regions.len(), targets)));
+        }
         let request = trigger::parse(trigger, &self.settings, now)?;
         let time = deadline.duration_since(now).try_into().unwrap_or_default();
         // The clock's last digits: enough for pauses that keep step with nobody's.
@@ -82,7 +105,7 @@ impl Handler {
         telemetry::log_run(&report, request_id, took);
         telemetry::write_metrics(&metrics::document(&report, &self.settings.function_name, request_id, took, now));
         match report.verdict() {
-            Ok(()) => Ok(Response::new(report, RESPONSE_LIMIT_BYTES)),
+            Ok(()) => Ok(Answer::Run(Response::new(report, RESPONSE_LIMIT_BYTES))),
             Err(unfinished) => Err(HandlerError::Unfinished(unfinished, report.summary().to_string())),
         }
     }
@@ -103,6 +126,11 @@ fn told(unfinished: &Unfinished, summary: &str) -> String {
             "too-many: the plan has {planned} actions and STOPINATOR_MAX_ACTIONS is {limit}, so none was taken; raise it \
              if this is meant; {summary}"
         ),
+        Unfinished::TooManyIn(HeldBack { account, planned, limit }, others) => format!(
+            "too-many: the plan of account {account} has {planned} actions and STOPINATOR_MAX_ACTIONS_PER_ACCOUNT is \
+             {limit}, so none was taken there{}; raise it if this is meant; {summary}",
+            if *others > 0 { format!(", nor in {others} more accounts") } else { String::new() }
+        ),
         Unfinished::Left => format!("unfinished: {summary}"),
     }
 }
@@ -114,8 +142,8 @@ impl HandlerError {
         match self {
             Self::Trigger(TriggerError::Stale(_)) => "stale-event",
             Self::Trigger(_) => "bad-trigger",
-            Self::Unfinished(Unfinished::TooMany { .. }, _) => "too-many",
-            Self::Unfinished(Unfinished::Left, _) => "unfinished",
+            Self::Unfinished(Unfinished::TooMany { .. } | Unfinished::TooManyIn(..), _) => "too-many",
+            Self::Unfinished(Unfinished::Left, _) | Self::Accounts(_) => "unfinished",
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Woken by a scheduled rule, it finds the EC2 instances that carry its tag, stops (or starts) the ones that are due,
 //! and says for every instance what it did or why it did not.
 //!
-//! trigger → [request] → [observe](aws::observe) → [plan](mod@plan) → [execute](aws::execute) →
+//! trigger → [request] → [enter](aws::accounts) → [observe](aws::observe) → [plan](mod@plan) → [execute](aws::execute) →
 //! [verify](aws::verify) → [report] → log lines, metrics, response
 //!
 //! Imports run downwards only. The rooms, top down, are listed in `docs/design.md`. From [`report`] down everything is
@@ -16,10 +16,12 @@ pub mod ec2;
 #[cfg(feature = "lambda")]
 pub mod handler;
 pub mod meant;
+pub mod organization;
 pub mod place;
 pub mod plan;
 mod quote;
 pub mod rds;
+pub mod reach;
 pub mod reason;
 pub mod report;
 pub mod request;

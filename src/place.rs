@@ -1,4 +1,4 @@
-//! Where something is: a region.
+//! Where something is: an account and a region.
 
 use std::fmt;
 use std::sync::Arc;
@@ -57,6 +57,85 @@ impl TryFrom<String> for Region {
     }
 }
 
+/// An account's id: 12 digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AccountId([u8; 12]);
+
+impl AccountId {
+    /// The 12 digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // They were digits when they came in.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl Serialize for AccountId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl TryFrom<String> for AccountId {
+    type Error = AccountIdError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let digits = text.as_bytes().try_into().ok().filter(|digits: &[u8; 12]| digits.iter().all(u8::is_ascii_digit));
+        digits.map(Self).ok_or_else(|| AccountIdError { text: quote::word(&text) })
+    }
+}
+
+/// An account and a region. What differs by it: clients, credentials, token buckets.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The account; none where there is only the function's own.
+    pub account: Option<AccountId>,
+    /// The region.
+    pub region: Region,
+}
+
+impl From<Region> for Place {
+    /// A region of the function's own account, where there is no other.
+    fn from(region: Region) -> Self {
+        Self { account: None, region }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.account {
+            Some(account) => write!(f, "{account} {}", self.region),
+            None => self.region.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is no account's id.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is not an account; one is written with 12 digits, like `111122223333`")]
+pub struct AccountIdError {
+    text: String,
+}
+
 /// A text that is no region's name.
 #[derive(Debug, thiserror::Error)]
 #[error("`{text}` is not a region; one is written like `ap-northeast-2`")]
@@ -67,6 +146,34 @@ pub struct RegionError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accounts() {
+        for good in ["111122223333", "000000000000"] {
+            assert_eq!(AccountId::try_from(good.to_owned()).unwrap().as_str(), good);
+        }
+        for bad in ["", "11112222333", "1111222233334", "1111-2222-3333", "11112222333x", "１１１１", "111122223333 "]
+        {
+            assert!(AccountId::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn places_stand_in_the_order_of_account_and_region() {
+        let place = |account: Option<&str>, region: &str| Place {
+            account: account.map(|account| AccountId::try_from(account.to_owned()).unwrap()),
+            region: Region::try_from(region.to_owned()).unwrap(),
+        };
+        let mut places = [
+            place(Some("222222222222"), "ap-northeast-2"),
+            place(Some("111111111111"), "us-east-1"),
+            place(Some("111111111111"), "eu-west-1"),
+        ];
+        places.sort();
+        let told: Vec<String> = places.iter().map(Place::to_string).collect();
+        assert_eq!(told, ["111111111111 eu-west-1", "111111111111 us-east-1", "222222222222 ap-northeast-2"]);
+        assert_eq!(place(None, "eu-west-1").to_string(), "eu-west-1");
+    }
 
     #[test]
     fn regions() {

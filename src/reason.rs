@@ -44,6 +44,8 @@ reasons! {
         "the command names it (or, on `start` and `schedule`, the scope is `all`), but it does not carry the tag"
     OptedOut "opted-out" "its tag says so"
     Gone "gone" "it is terminated, or about to be, or its id is not known"
+    NotFoundWhereLooked "not-found-where-looked"
+        "the command names it, it was not found, and some account or region could not be looked in"
     ServiceManaged "service-managed" "an AWS service or a cluster owns it"
     AsgMember "asg-member" "it is a member of an Auto Scaling group, which would replace it"
     ClusterMember "cluster-member" "it is a member of a database cluster, whose tag counts"
@@ -109,6 +111,8 @@ pub enum Why {
     Gone,
     /// [`Reason::Gone`]: an id of the request that was not found.
     UnknownId,
+    /// [`Reason::NotFoundWhereLooked`].
+    NotFoundWhereLooked,
     /// [`Reason::ServiceManaged`].
     ServiceManaged,
     /// [`Reason::AsgMember`].
@@ -202,6 +206,7 @@ impl Why {
             Self::NotSelected => Reason::NotSelected,
             Self::OptedOut => Reason::OptedOut,
             Self::Gone | Self::UnknownId => Reason::Gone,
+            Self::NotFoundWhereLooked => Reason::NotFoundWhereLooked,
             Self::ServiceManaged => Reason::ServiceManaged,
             Self::AsgMember => Reason::AsgMember,
             Self::ClusterMember(_) => Reason::ClusterMember,
@@ -245,6 +250,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownId => f.write_str("AWS does not know this id here"),
+            Self::NotFoundWhereLooked => f.write_str("it may be where nobody could look"),
             Self::ClusterMember(cluster) => write!(f, "tag cluster:{cluster} instead"),
             Self::EngineCannotStop(what) => write!(f, "RDS does not stop {what}"),
             Self::Unhealthy(status) | Self::Busy(status) => write!(f, "RDS calls it `{status}`"),

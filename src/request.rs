@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::action::RequestedAction;
-use crate::place::Region;
+use crate::place::{AccountId, Region};
 use crate::resource::{Kind, ResourceId};
 
 /// What to do, for which instant, and how far.
@@ -23,6 +23,10 @@ pub struct Request {
     pub only: Option<BTreeSet<ResourceId>>,
     /// The regions to look in: sorted, each once, at least one.
     pub regions: Vec<Region>,
+    /// Only these accounts, where given; never empty. They narrow and never widen.
+    pub accounts: Option<BTreeSet<AccountId>>,
+    /// Whether the answer is to have sums alone, and no list.
+    pub counts_alone: bool,
 }
 
 impl Request {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::place::Region;
+use crate::place::Place;
 use crate::quote;
 use crate::reason::{FailedStart, Why};
 
@@ -285,7 +285,7 @@ pub struct Resource {
     /// Its id.
     pub id: ResourceId,
     /// Where it is.
-    pub region: Region,
+    pub place: Place,
     /// The value of its `Name` tag.
     pub name: Option<Box<str>>,
     /// Its state when it was looked at.

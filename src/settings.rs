@@ -1,6 +1,6 @@
 //! Environment variables to [`Settings`], once, at the start; every problem is reported together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -9,12 +9,13 @@ use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
 use crate::action::RequestedAction;
-use crate::place::Region;
+use crate::organization::Unit;
+use crate::place::{AccountId, Region};
 use crate::quote;
 use crate::zone::zone;
 
 /// Every variable that this function reads under its own prefix.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 17] = [
     "STOPINATOR_TAG_KEY",
     "STOPINATOR_SERVICES",
     "STOPINATOR_ACTION",
@@ -27,6 +28,11 @@ pub const NAMES: [&str; 12] = [
     "STOPINATOR_MAX_EVENT_AGE_MINUTES",
     "STOPINATOR_HAND_START_HOURS",
     "STOPINATOR_REGIONS",
+    "STOPINATOR_ACCOUNTS",
+    "STOPINATOR_EXCLUDE_ACCOUNTS",
+    "STOPINATOR_SPOKE_ROLE",
+    "STOPINATOR_EXTERNAL_ID",
+    "STOPINATOR_MAX_ACTIONS_PER_ACCOUNT",
 ];
 
 /// How far one deployment may go.
@@ -58,6 +64,45 @@ pub struct Settings {
     pub function_name: Box<str>,
     /// The regions of this deployment: sorted, each once, at least one.
     pub regions: Vec<Region>,
+    /// The function's own region, where that is told.
+    pub own_region: Option<Region>,
+    /// Which accounts it looks after; none where that is its own alone.
+    pub accounts: Option<Accounts>,
+}
+
+/// The accounts that a deployment, then called a hub, looks after. Its own is one of them unless it is excluded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accounts {
+    /// Those that are named.
+    pub ids: BTreeSet<AccountId>,
+    /// Units of the organization, or its root: the accounts under them.
+    pub units: BTreeSet<Unit>,
+    /// Never these, whatever else is said.
+    pub excluded: BTreeSet<AccountId>,
+    /// The path and name of the role to assume in each: `/StopinatorSpoke`.
+    pub spoke_role: Box<str>,
+    /// What the hub says when it asks for the role, where the role wants to hear something.
+    pub external_id: Option<ExternalId>,
+    /// The breaker of an account: the most actions that its part of a plan may hold; `None` is no limit.
+    pub max_actions: Option<NonZeroUsize>,
+}
+
+/// An external id: 2 to 1,224 characters. No secret to AWS, but nobody's business.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ExternalId(Box<str>);
+
+impl ExternalId {
+    /// The text, for AWS alone.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ExternalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ExternalId(…)")
+    }
 }
 
 /// Which instances `stop` reaches. `start` never reaches an untagged one.
@@ -144,8 +189,18 @@ impl Settings {
             }),
             function_name: reader.read("AWS_LAMBDA_FUNCTION_NAME", "stopinator", |text| Ok(text.into())),
             regions: reader.regions(),
+            own_region: reader.read("AWS_REGION", None, |text| {
+                Region::try_from(text.to_owned()).map(Some).map_err(|error| error.to_string())
+            }),
+            accounts: reader.accounts(),
         };
         if reader.problems.is_empty() { Ok(settings) } else { Err(SettingsError { problems: reader.problems }) }
+    }
+
+    /// The region in which what is not of a place is asked for: the function's own, or else the first of its regions.
+    #[must_use]
+    pub fn home(&self) -> Option<&Region> {
+        self.own_region.as_ref().or(self.regions.first())
     }
 }
 
@@ -203,6 +258,68 @@ impl Reader {
             regions.dedup();
             Ok(regions)
         })
+    }
+}
+
+impl Reader {
+    /// The accounts, where any are named.
+    fn accounts(&mut self) -> Option<Accounts> {
+        let listed = self.read("STOPINATOR_ACCOUNTS", (BTreeSet::new(), BTreeSet::new()), accounts);
+        let excluded = self.read("STOPINATOR_EXCLUDE_ACCOUNTS", BTreeSet::new(), |text| list(text, account));
+        let spoke_role = self.read("STOPINATOR_SPOKE_ROLE", "/StopinatorSpoke", role);
+        let external_id = self.read("STOPINATOR_EXTERNAL_ID", None, external_id);
+        let max_actions = self.read("STOPINATOR_MAX_ACTIONS_PER_ACCOUNT", NonZeroUsize::new(50), |text| {
+            whole_number(text).map(|n| NonZeroUsize::new(n as usize))
+        });
+        let (ids, units) = listed;
+        if ids.is_empty() && units.is_empty() && excluded.is_empty() {
+            return None;
+        }
+        Some(Accounts { ids, units, excluded, spoke_role, external_id, max_actions })
+    }
+}
+
+/// The pieces between commas; an empty text has none.
+fn list<T: Ord>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<BTreeSet<T>, String> {
+    if text.is_empty() { Ok(BTreeSet::new()) } else { text.split(',').map(|piece| parse(piece.trim())).collect() }
+}
+
+fn account(text: &str) -> Result<AccountId, String> {
+    AccountId::try_from(text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// Accounts, and units of the organization.
+fn accounts(text: &str) -> Result<(BTreeSet<AccountId>, BTreeSet<Unit>), String> {
+    let is_unit = |piece: &&str| piece.trim().starts_with(|c: char| c.is_ascii_alphabetic());
+    let pieces = || text.split(',').filter(|_| !text.is_empty());
+    let units = pieces().filter(is_unit).map(|piece| Unit::try_from(piece.trim().to_owned()));
+    let units: BTreeSet<Unit> = units.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    Ok((pieces().filter(|piece| !is_unit(piece)).map(|piece| account(piece.trim())).collect::<Result<_, _>>()?, units))
+}
+
+/// The path and the name of a role, with the slash that both begin with.
+///
+/// Source: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html>
+fn role(text: &str) -> Result<Box<str>, String> {
+    let role = text.strip_prefix('/').unwrap_or(text);
+    let (path, name) = role.rsplit_once('/').unwrap_or(("", role));
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b));
+    if is_name(name) && name.len() <= 64 && path.len() <= 510 && (path.is_empty() || path.split('/').all(is_name)) {
+        Ok(format!("/{role}").into())
+    } else {
+        Err(format!("`{text}` is not the path and name of a role, as `StopinatorSpoke` or `/team/StopinatorSpoke`"))
+    }
+}
+
+/// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+fn external_id(text: &str) -> Result<Option<ExternalId>, String> {
+    let fits = (2..=1224).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@:/_-".contains(&b));
+    match text {
+        "" => Ok(None),
+        _ if fits => Ok(Some(ExternalId(text.into()))),
+        _ => Err("it is no external id, which has 2 to 1224 letters, digits and + = , . @ : / _ -".to_owned()),
     }
 }
 
@@ -293,6 +410,8 @@ mod tests {
                 hand_start_limit: None,
                 function_name: "stopinator".into(),
                 regions: vec![region("ap-northeast-2")],
+                own_region: Some(region("ap-northeast-2")),
+                accounts: None,
             }
         );
     }
@@ -331,8 +450,60 @@ mod tests {
                 hand_start_limit: Some(SignedDuration::from_hours(8)),
                 function_name: "evening".into(),
                 regions: vec![region("eu-west-1"), region("us-east-1")],
+                own_region: Some(region("ap-northeast-2")),
+                accounts: None,
             }
         );
+    }
+
+    #[test]
+    fn other_accounts() {
+        let defaults = Accounts {
+            ids: BTreeSet::new(),
+            units: BTreeSet::new(),
+            excluded: BTreeSet::new(),
+            spoke_role: "/StopinatorSpoke".into(),
+            external_id: None,
+            max_actions: NonZeroUsize::new(50),
+        };
+        let unit = |text: &str| Unit::try_from(text.to_owned()).unwrap();
+        let ids = BTreeSet::from([1, 2].map(testing::account));
+        for (variables, expected) in [
+            (
+                &[("STOPINATOR_ACCOUNTS", ""), ("STOPINATOR_EXCLUDE_ACCOUNTS", ""), ("STOPINATOR_EXTERNAL_ID", "")][..],
+                None,
+            ),
+            // It concerns other accounts alone.
+            (&[("STOPINATOR_MAX_ACTIONS_PER_ACCOUNT", "1"), ("STOPINATOR_SPOKE_ROLE", "X")], None),
+            (
+                &[("STOPINATOR_ACCOUNTS", "000000000002, ou-ab12-cdefgh34,000000000001,r-ab12")],
+                Some(Accounts {
+                    ids,
+                    units: BTreeSet::from([unit("ou-ab12-cdefgh34"), unit("r-ab12")]),
+                    ..defaults.clone()
+                }),
+            ),
+            (
+                &[
+                    ("STOPINATOR_EXCLUDE_ACCOUNTS", "000000000003"),
+                    ("STOPINATOR_SPOKE_ROLE", "/team/ops/Stop.It"),
+                    ("STOPINATOR_EXTERNAL_ID", "acme:1/2"),
+                    ("STOPINATOR_MAX_ACTIONS_PER_ACCOUNT", "0"),
+                    ("STOPINATOR_REGIONS", "us-east-1"),
+                ],
+                Some(Accounts {
+                    excluded: BTreeSet::from([testing::account(3)]),
+                    spoke_role: "/team/ops/Stop.It".into(),
+                    external_id: Some(ExternalId("acme:1/2".into())),
+                    max_actions: None,
+                    ..defaults.clone()
+                }),
+            ),
+        ] {
+            assert_eq!(read(variables).unwrap().accounts, expected, "{variables:?}");
+        }
+        let shown = format!("{:?}", read(&[("STOPINATOR_ACCOUNTS", "r-ab12"), ("STOPINATOR_EXTERNAL_ID", "hush")]));
+        assert!(!shown.contains("hush"), "{shown}");
     }
 
     #[test]
@@ -362,6 +533,17 @@ mod tests {
             ("STOPINATOR_REGIONS", ""),
             ("STOPINATOR_REGIONS", "us-east-1,,eu-west-1"),
             ("STOPINATOR_REGIONS", "Seoul"),
+            ("STOPINATOR_ACCOUNTS", "1111"),
+            ("STOPINATOR_ACCOUNTS", "111122223333,"),
+            ("STOPINATOR_ACCOUNTS", "all"),
+            ("STOPINATOR_ACCOUNTS", "o-a1b2c3d4e5"),
+            ("STOPINATOR_EXCLUDE_ACCOUNTS", "ou-ab12-cdefgh34"),
+            ("STOPINATOR_SPOKE_ROLE", ""),
+            ("STOPINATOR_SPOKE_ROLE", "arn:aws:iam::111122223333:role/StopinatorSpoke"),
+            ("STOPINATOR_SPOKE_ROLE", "team//StopinatorSpoke"),
+            ("STOPINATOR_EXTERNAL_ID", "x"),
+            ("STOPINATOR_EXTERNAL_ID", "two words"),
+            ("STOPINATOR_MAX_ACTIONS_PER_ACCOUNT", "few"),
             ("STOPINATOR_TAGKEY", "Stopinator"),
         ] {
             let error = read(&[(name, bad)]).expect_err(bad);

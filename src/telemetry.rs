@@ -5,6 +5,7 @@
 //! Not the runtime's own subscriber: that one writes no timestamp, and Lambda files every line without one as INFO.
 //! Source: <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io::Write;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tracing_subscriber::{Layer, fmt};
 
 use crate::action::{Action, Outcome};
 use crate::ec2::executor::UNTRIED;
+use crate::place::{AccountId, Region};
 use crate::reason::Reason;
 use crate::report::{Report, Row};
 use crate::resource::Kind;
@@ -72,26 +74,42 @@ pub fn log_run(report: &Report, request_id: &str, took: Duration) {
         log_row(row, request_id, report);
     }
     for action in [Action::Stop, Action::Start] {
-        let refused = |row: &&Row| row.planned() == Some(action) && row.reason() == Some(Reason::NotPermitted);
-        let (instances, databases): (Vec<&Row>, Vec<&Row>) =
-            report.instances.iter().filter(refused).partition(|row| row.kind().is_none());
-        if let Some(detail) = denied(&instances) {
-            let instances = instances.len();
-            tracing::error!(
-                requestId = request_id,
-                instances,
-                detail,
-                "the function's role may not {action} some instances"
-            );
+        // In another account it is the role there.
+        let mut refused: BTreeMap<(Option<AccountId>, bool), Vec<&Row>> = BTreeMap::new();
+        for row in &report.instances {
+            if row.planned() == Some(action) && row.reason() == Some(Reason::NotPermitted) {
+                refused.entry((row.entry.account(), row.kind().is_some())).or_default().push(row);
+            }
         }
-        if let Some(detail) = denied(&databases) {
-            let databases = databases.len();
-            tracing::error!(
-                requestId = request_id,
-                databases,
-                detail,
-                "the function's role may not {action} some databases"
-            );
+        for ((account, are_databases), rows) in refused {
+            let (account, count, detail) = (account.as_ref().map(AccountId::as_str), rows.len(), denied(&rows));
+            if are_databases {
+                tracing::error!(
+                    requestId = request_id,
+                    account,
+                    databases = count,
+                    detail,
+                    "the function's role may not {action} some databases"
+                );
+            } else {
+                tracing::error!(
+                    requestId = request_id,
+                    account,
+                    instances = count,
+                    detail,
+                    "the function's role may not {action} some instances"
+                );
+            }
+        }
+    }
+    for unreachable in &report.unreachable {
+        let account = unreachable.account.as_ref().map(AccountId::as_str);
+        let region = unreachable.region.as_ref().map(Region::as_str);
+        let (call, detail) = (unreachable.call, &*unreachable.why);
+        if unreachable.is_remembered {
+            tracing::debug!(requestId = request_id, account, region, call, detail, "unreachable");
+        } else {
+            tracing::warn!(requestId = request_id, account, region, call, detail, "unreachable");
         }
     }
     let counts = report.counts();
@@ -108,6 +126,8 @@ pub fn log_run(report: &Report, request_id: &str, took: Duration) {
         refused = counts.refused,
         failed = counts.failed,
         not_attempted = counts.not_attempted,
+        accounts = report.reach.map(|reach| reach.looked_at),
+        unreachable = report.reach.map(|_| report.unreachable.len()),
         duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "run finished"
     );
@@ -147,7 +167,8 @@ fn log_row(row: &Row, request_id: &str, report: &Report) {
                 id = row.entry.id.as_str(),
                 kind = row.kind().map(Kind::as_str),
                 name = row.entry.name.as_deref(),
-                region = row.entry.region.as_ref().map(|region| region.as_str()),
+                account = row.entry.account().as_ref().map(AccountId::as_str),
+                region = row.entry.region().map(Region::as_str),
                 decision = row.decision(),
                 outcome = row.outcome.map(Outcome::as_str),
                 reason = row.reason().map(|reason| reason.as_str()),

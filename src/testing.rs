@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::action::{Action, Outcome, RequestedAction};
-use crate::place::Region;
+use crate::place::{AccountId, Region};
 use crate::plan::{Decision, Entry};
 use crate::reason::{Reason, Why};
 use crate::report::{Report, Row};
@@ -25,11 +25,16 @@ pub(crate) fn region(name: &str) -> Region {
     Region::try_from(name.to_owned()).unwrap()
 }
 
+/// `000000000001` and so on.
+pub(crate) fn account(number: u64) -> AccountId {
+    AccountId::try_from(format!("{number:012}")).unwrap()
+}
+
 /// Running since yesterday, tagged `true`, nothing in the way.
 pub(crate) fn instance() -> Resource {
     Resource {
         id: resource_id("i-0123abcd"),
-        region: region("us-east-1"),
+        place: region("us-east-1").into(),
         name: None,
         state: State::Running,
         status: None,
@@ -47,7 +52,7 @@ pub(crate) fn row(number: u32, planned: Option<Action>, outcome: Option<Outcome>
     let entry = Entry {
         id: resource_id(&format!("i-{number:08x}")),
         name: None,
-        region: Some(region("ap-northeast-2")),
+        place: Some(region("ap-northeast-2").into()),
         launch: Launch::default(),
         decision: planned.map_or(Decision::Keep(Why::OptedOut), Decision::Act),
         until: None,
@@ -63,7 +68,11 @@ pub(crate) fn report(instances: Vec<Row>) -> Report {
         dry_run: false,
         instances,
         unobserved: Vec::new(),
+        unreachable: Vec::new(),
+        reach: None,
         held_back_by: None,
+        held_back: Vec::new(),
+        counts_alone: false,
     }
 }
 
@@ -74,7 +83,7 @@ pub(crate) fn one_of_each() -> Report {
     web.entry.name = Some("web".into());
     web.settle(Outcome::Failed, Some(Reason::Ec2Error), Some("InternalError: try again".into()));
     let mut gone = row(2, None, None);
-    gone.entry.region = None;
+    gone.entry.place = None;
     gone.entry.decision = Decision::Keep(Why::Gone);
     report(vec![
         gone,

@@ -1,13 +1,14 @@
 //! What woke the function, a scheduled event or a command, to a [`Request`].
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use crate::action::RequestedAction;
-use crate::place::Region;
+use crate::place::{AccountId, Region};
 use crate::quote;
 use crate::request::Request;
 use crate::resource::{DatabaseId, InstanceId, ResourceId};
@@ -15,6 +16,11 @@ use crate::settings::Settings;
 
 /// How far a trigger's time may lie in the future: room for clocks that differ.
 const MAX_AHEAD: SignedDuration = SignedDuration::from_mins(5);
+
+/// How many targets, accounts times regions, a chunk has unless the trigger says so.
+const TARGETS_A_CHUNK: NonZeroUsize = NonZeroUsize::new(2500).expect("it is not zero");
+/// The most targets that one invocation should carry.
+const MOST_TARGETS: usize = 10_000;
 
 /// A trigger that is not followed. Nothing has been touched.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +53,15 @@ pub enum TriggerError {
     /// Databases, in a deployment that looks after none.
     #[error("`databases`: this deployment looks after instances only; STOPINATOR_SERVICES=ec2,rds adds databases")]
     NoDatabases,
+    /// Accounts, in a deployment that looks after its own alone.
+    #[error("`{0}`: this deployment looks after its own account only; STOPINATOR_ACCOUNTS adds others")]
+    NoAccounts(&'static str),
+    /// Databases in any account: a name may stand for one in each.
+    #[error("`databases`: names are not unique over accounts; give `accounts` as well")]
+    NoAccount,
+    /// A chunk that holds nothing, or too much.
+    #[error("`targets`: {0} is out of range; give 1 to {MOST_TARGETS}")]
+    Targets(u64),
     /// A region that the deployment does not have.
     #[error("`regions`: `{}` is not among this deployment's regions, {deployed:?}", quote::word(region.as_str()))]
     OtherRegion {
@@ -136,6 +151,30 @@ struct Command {
     databases: Option<Vec<DatabaseId>>,
     #[serde(default, deserialize_with = "given")]
     regions: Option<Vec<Region>>,
+    #[serde(default, deserialize_with = "given")]
+    accounts: Option<Vec<AccountId>>,
+    #[serde(default, deserialize_with = "given")]
+    report: Option<Told>,
+}
+
+/// What the answer is to have.
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Told {
+    /// All that fits.
+    Full,
+    /// Sums alone.
+    Counts,
+}
+
+/// A question for the list of accounts.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Chunks {
+    #[serde(rename = "action")]
+    _action: IgnoredAny,
+    #[serde(default, deserialize_with = "given")]
+    targets: Option<u64>,
 }
 
 /// An optional field is there or not; `null` is neither, and could widen what a command meant to narrow.
@@ -161,6 +200,30 @@ pub fn parse(json: &str, settings: &Settings, now: Timestamp) -> Result<Request,
     command.into_request(settings, now)
 }
 
+/// Whether a trigger asks for the list of accounts, in chunks, and nothing else: how many targets a chunk may have. Any
+/// other trigger is for [`parse`].
+///
+/// # Errors
+///
+/// [`TriggerError`] where it asks for that, and cannot be followed.
+pub fn chunks(json: &str, settings: &Settings) -> Result<Option<NonZeroUsize>, TriggerError> {
+    #[derive(Deserialize)]
+    struct Action {
+        action: String,
+    }
+    let is_object = json.trim_start().starts_with('{');
+    if !is_object || !serde_json::from_str::<Action>(json).is_ok_and(|trigger| trigger.action == "accounts") {
+        return Ok(None);
+    }
+    let Chunks { targets, .. } = read(json)?;
+    if settings.accounts.is_none() {
+        return Err(TriggerError::NoAccounts("action"));
+    }
+    let Some(targets) = targets else { return Ok(Some(TARGETS_A_CHUNK)) };
+    let fits = usize::try_from(targets).ok().filter(|targets| *targets <= MOST_TARGETS).and_then(NonZeroUsize::new);
+    fits.map(Some).ok_or(TriggerError::Targets(targets))
+}
+
 impl ScheduledEvent {
     fn into_command(self, settings: &Settings) -> Result<Command, TriggerError> {
         if self.detail_type != "Scheduled Event" {
@@ -176,12 +239,17 @@ impl ScheduledEvent {
             instance_ids: None,
             databases: None,
             regions: None,
+            accounts: None,
+            report: None,
         })
     }
 }
 
 impl Command {
     fn into_request(self, settings: &Settings, now: Timestamp) -> Result<Request, TriggerError> {
+        if settings.accounts.is_some() && self.databases.is_some() && self.accounts.is_none() {
+            return Err(TriggerError::NoAccount);
+        }
         let looks_ahead = self.dry_run == Some(true);
         let (time, instant) = match self.time {
             Some(Time(time)) if looks_ahead => (time, time),
@@ -198,6 +266,12 @@ impl Command {
                 Some(regions) => narrow(not_empty("regions", regions)?, &settings.regions)?,
                 None => settings.regions.clone(),
             },
+            accounts: match self.accounts {
+                Some(_) if settings.accounts.is_none() => return Err(TriggerError::NoAccounts("accounts")),
+                // Which there are, the organization may have to tell; what is none of them is told then.
+                accounts => accounts.map(|accounts| not_empty("accounts", accounts)).transpose()?,
+            },
+            counts_alone: self.report == Some(Told::Counts),
         })
     }
 }
@@ -295,6 +369,8 @@ mod tests {
             dry_run: false,
             only: None,
             regions: settings().regions,
+            accounts: None,
+            counts_alone: false,
         };
         assert_eq!(parse(&event("2026-11-21T08:59:00Z")).unwrap(), expected);
         let from_scheduler = r#"{"version": "0", "detail-type": "Scheduled Event", "source": "aws.scheduler",
@@ -316,6 +392,52 @@ mod tests {
         let ids: Vec<String> = request.only.unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(ids, ["i-0123456789abcdef0", "i-0123abcd"]);
         assert_eq!(format!("{:?}", request.regions), "[us-east-1]");
+    }
+
+    fn hub() -> Settings {
+        let variables = [("AWS_REGION", "eu-west-1"), ("STOPINATOR_ACCOUNTS", "000000000001,r-ab12")];
+        Settings::from_environment(variables.map(|(name, value)| (name.to_owned(), value.to_owned()))).unwrap()
+    }
+
+    #[test]
+    fn a_command_narrows_to_accounts_where_there_are_others() {
+        let json = r#"{"action": "stop", "accounts": ["000000000002", "000000000001"], "report": "counts"}"#;
+        let request = parse_with(&hub(), json).unwrap();
+        assert_eq!(request.accounts, Some(BTreeSet::from([1, 2].map(testing::account))));
+        assert!(request.counts_alone);
+        assert!(!parse_with(&hub(), r#"{"action": "stop", "report": "full"}"#).unwrap().counts_alone);
+        for (settings, json, field) in [
+            (settings(), json, "`accounts`: this deployment looks after its own account only"),
+            (hub(), r#"{"action": "stop", "accounts": []}"#, "`accounts`: the list is empty"),
+            (hub(), r#"{"action": "stop", "accounts": null}"#, "`accounts`: "),
+            (hub(), r#"{"action": "stop", "accounts": ["prod"]}"#, "`accounts[0]`: `prod` is not an account"),
+            (hub(), r#"{"action": "stop", "report": "none"}"#, "`report`: unknown variant `none`"),
+        ] {
+            let error = parse_with(&settings, json).unwrap_err();
+            assert!(error.starts_with(field), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_question_for_the_accounts_is_no_request() {
+        let ask = |json: &str| chunks(json, &hub()).map_err(|error| error.to_string());
+        assert_eq!(ask(r#"{"action": "accounts"}"#).unwrap().unwrap().get(), 2500);
+        assert_eq!(ask(r#"{"action": "accounts", "targets": 4}"#).unwrap().unwrap().get(), 4);
+        for other in [r#"{"action": "stop"}"#, r#"{"action": 1}"#, r#"["accounts"]"#, "{}", &event(NOW)] {
+            assert_eq!(ask(other).unwrap(), None, "{other}");
+        }
+        for (json, error) in [
+            (r#"{"action": "accounts", "targets": 0}"#, "`targets`: 0 is out of range"),
+            (r#"{"action": "accounts", "targets": 10001}"#, "`targets`: 10001 is out of range"),
+            (r#"{"action": "accounts", "targets": -1}"#, "`targets`: "),
+            (r#"{"action": "accounts", "targets": null}"#, "`targets`: "),
+            (r#"{"action": "accounts", "dry_run": true}"#, "`dry_run`: unknown field `dry_run`"),
+        ] {
+            let told = ask(json).unwrap_err();
+            assert!(told.starts_with(error) || told.contains("unknown field"), "{told}");
+        }
+        let error = chunks(r#"{"action": "accounts"}"#, &settings()).unwrap_err().to_string();
+        assert!(error.starts_with("`action`: this deployment looks after its own account only"), "{error}");
     }
 
     #[test]

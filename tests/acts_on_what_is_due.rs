@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stopinator::action::Action;
-use stopinator::place::Region;
+use stopinator::place::{Place, Region};
 use stopinator::run::Progress;
 
 use crate::support::ec2::{Machine, Whims};
@@ -184,7 +184,7 @@ fn what_was_shown_is_what_is_done() {
     for (before, after) in shown.instances.iter().zip(&done.instances) {
         assert_eq!(before.entry, after.entry);
     }
-    let region = |name: &str| Region::try_from(name.to_owned()).expect("a region");
+    let region = |name: &str| Place::from(Region::try_from(name.to_owned()).expect("a region"));
     let (east, west) = (region("ap-northeast-2"), region("eu-west-1"));
     let expected = [
         Progress::Found(east.clone(), 1),

@@ -26,7 +26,7 @@ SCHEDULES = ("StopScheduleName", "StartScheduleName", "TickScheduleName")
 OPTED_OUT = ["false", "no", "never", "ignore"]
 ALARMS = {
     "ErrorsAlarm", "RefusedAlarm", "FailedAlarm", "BouncedAlarm", "QueueAlarm", "NoRunAlarm", "LostEventAlarm",
-    "LostStopAlarm", "LostStartAlarm", "NoStopAlarm", "NoStartAlarm", "UnsettledAlarm",
+    "LostStopAlarm", "LostStartAlarm", "NoStopAlarm", "NoStartAlarm", "UnsettledAlarm", "UnreachableAlarm",
 }
 PARAMETERS = load()["Parameters"]
 LICENSE = "arn:aws:license-manager:eu-west-1:123456789012:license-configuration:lic-0123456789abcdef0123456789abcdef"
@@ -100,6 +100,14 @@ def given(aws):
         "TickScheduleExpression": EVERY_MINUTE,
         "TickRuleState": "ENABLED",
         "HandStartHours": "12",
+        "Accounts": "222222222222",  # there is nothing in it, and ministack lets everybody in
+        "ExcludeAccounts": "333333333333",
+        "SpokeRoleName": "Entry",
+        "SpokeRolePath": "/spokes/",
+        "OrganizationId": "o-a1b2c3d4e5",
+        "ExternalId": "from-all-on",
+        "MaxActionsPerAccount": "5",
+        "KnownUnreachable": "2",
         "NotificationTopicArn": topics["alarms"],
         "NoRunAlarmHours": "25",
         "DeadRuleAlarmHours": "168",
@@ -288,6 +296,8 @@ def test_the_function_has_exactly_these_settings(aws, stop_run):
         "STOPINATOR_REGIONS": "ap-northeast-2",
         "STOPINATOR_TIME_ZONE": "UTC",
         "STOPINATOR_HAND_START_HOURS": "0",
+        "STOPINATOR_SPOKE_ROLE": "/StopinatorSpoke",
+        "STOPINATOR_MAX_ACTIONS_PER_ACCOUNT": "50",
     }
 
 
@@ -572,7 +582,7 @@ def test_alarms_and_dashboard_read_what_the_function_writes(aws, stop_run, all_o
     written = aws.metrics_lines(stop_run["LogGroupName"])[0]
     alarms = [alarm for alarm in alarms_of(aws, "all-on").values() if alarm["Namespace"] == "Stopinator"]
     read = {alarm["MetricName"] for alarm in alarms} - {"StopRuns", "StartRuns"}
-    assert read == {"Refused", "Failed", "Bounced", "DatabasesUnsettled"}
+    assert read == {"Refused", "Failed", "Bounced", "DatabasesUnsettled", "Unreachable"}
     for alarm in alarms:
         assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": all_on["FunctionName"]}]
 
@@ -584,9 +594,9 @@ def test_alarms_and_dashboard_read_what_the_function_writes(aws, stop_run, all_o
                 read |= {row[1]} if namespace == "Stopinator" else set()
     assert read == {
         "Found", "Stopped", "Started", "Refused", "Failed", "Bounced", "NotAttempted", "Duration", "InstanceHoursSaved",
-        "DatabasesUnsettled",
+        "DatabasesUnsettled", "Unreachable",
     }
-    for name in read - {"DatabasesUnsettled"}:  # which is written where there is one
+    for name in read - {"DatabasesUnsettled", "Unreachable"}:  # which are written where there is one
         assert isinstance(written[name], (int, float)), name
 
 
@@ -620,7 +630,8 @@ def test_a_rule_is_watched_if_it_is_on_and_somebody_listens():
         resources = resolve(expand(), {"NotificationEmail": "a@example.com", **parameters})["Resources"]
         return {name for name in resources if name.endswith(("Alarm", "Runs"))} - common
 
-    common = ALARMS - {"LostStopAlarm", "LostStartAlarm", "NoStopAlarm", "NoStartAlarm", "UnsettledAlarm"}
+    some = {"LostStopAlarm", "LostStartAlarm", "NoStopAlarm", "NoStartAlarm", "UnsettledAlarm", "UnreachableAlarm"}
+    common = ALARMS - some
     stop = {"LostStopAlarm", "NoStopAlarm", "StopRuns"}
     start = {"LostStartAlarm", "NoStartAlarm", "StartRuns"}
     assert made() == stop
@@ -629,6 +640,9 @@ def test_a_rule_is_watched_if_it_is_on_and_somebody_listens():
     assert made(DeadRuleAlarmHours="0") == {"LostStopAlarm"}
     assert made(NotificationEmail="") == made(NotificationEmail="", Services="ec2,rds") == set()
     assert made(Services="ec2,rds") == stop | {"UnsettledAlarm"}
+    assert made(Accounts="222222222222") == made(OrganizationalUnits="r-a1b2") == stop | {"UnreachableAlarm"}
+    assert made(ExcludeAccounts="222222222222") == stop
+    assert made(NotificationEmail="", Accounts="222222222222") == set()
 
 
 @pytest.mark.parametrize(("trigger", "namespace", "dimensions"), [
@@ -720,13 +734,16 @@ def test_every_alarm_reaches_the_topic_and_so_does_its_end(aws, given, all_on):
         expected = ("notBreaching", "GreaterThanOrEqualToThreshold", 300, 12, 1)
         if name == "QueueAlarm":
             expected = ("ignore", "GreaterThanOrEqualToThreshold", 300, 1, None)
+        if name == "UnreachableAlarm":
+            expected = ("notBreaching", "GreaterThanThreshold", 300, 12, 1)
+            assert alarm["Statistic"] == "Maximum"  # each run tells of all of them
         if name in silence:
             expected = ("breaching", "LessThanThreshold", 3600, int(given[silence[name]]), None)
         found = [alarm[key] for key in ("TreatMissingData", "ComparisonOperator", "Period", "EvaluationPeriods")]
         assert (*found, alarm.get("DatapointsToAlarm")) == expected, name
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
         assert alarm["Period"] * alarm["EvaluationPeriods"] <= (604_800 if alarm["Period"] >= 3600 else 86_400)
-        assert alarm["Threshold"] == 1
+        assert alarm["Threshold"] == (int(given["KnownUnreachable"]) if name == "UnreachableAlarm" else 1)
         for state in ("OK", "ALARM", "OK"):
             cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue=state, StateReason="test")
     queue = aws.client("sqs").get_queue_url(QueueName="alarms")["QueueUrl"]
@@ -783,7 +800,8 @@ def dashboard(aws, outputs):
 
 def test_every_parameter_arrives(given):
     """By the template, expanded: ministack keeps no trace of some of these (VPC, signing, concurrency, path, zone)."""
-    assert given.keys() | {"Architecture", "NotificationEmail"} == PARAMETERS.keys()
+    # ministack's Organizations tells of no unit in which an account is.
+    assert given.keys() | {"Architecture", "NotificationEmail", "OrganizationalUnits"} == PARAMETERS.keys()
     resources = resolve(expand(), given)["Resources"]
     properties = {name: resource.get("Properties", {}) for name, resource in resources.items()}
     function = properties["StopinatorFunction"]
@@ -794,7 +812,13 @@ def test_every_parameter_arrives(given):
     assert function["ReservedConcurrentExecutions"] == "1"
     assert function["TracingConfig"] == {"Mode": "Active"}
     assert (str(function["MemorySize"]), str(function["Timeout"])) == ("512", "900")
-    assert function["Environment"]["Variables"]["STOPINATOR_SERVICES"] == "ec2,rds"
+    variables = function["Environment"]["Variables"]
+    assert variables["STOPINATOR_SERVICES"] == "ec2,rds"
+    assert {name.removeprefix("STOPINATOR_"): value for name, value in variables.items() if "CCOUNT" in name} == {
+        "ACCOUNTS": "222222222222", "EXCLUDE_ACCOUNTS": "333333333333", "MAX_ACTIONS_PER_ACCOUNT": "5",
+    }
+    assert variables["STOPINATOR_SPOKE_ROLE"] == "/spokes/Entry"
+    assert variables["STOPINATOR_EXTERNAL_ID"] == given["ExternalId"]
     for role in ("StopinatorRole", "SchedulerRole"):
         assert properties[role]["PermissionsBoundary"] == given["PermissionsBoundaryArn"]
         assert properties[role]["Path"] == given["RolePath"]
@@ -824,7 +848,7 @@ def test_with_everything_on_the_role_may_do_just_that_more(aws, given, all_on):
     role = all_on["RoleArn"].rsplit("/", 1)[1]
     assert f":role{given['RolePath']}" in all_on["RoleArn"]
     names = set(aws.client("iam").list_role_policies(RoleName=role)["PolicyNames"])
-    more = ("Databases", "Encryption", "EncryptedVolumes", "Licenses", "ScopeAll", "Tagged", "Tracing")
+    more = ("Accounts", "Databases", "Encryption", "EncryptedVolumes", "Licenses", "ScopeAll", "Tagged", "Tracing")
     assert names == {"Stopinator"} | {f"Stopinator{name}" for name in more}
     databases = policy(aws, all_on["RoleArn"], "StopinatorDatabases")
     assert {sid: s["Action"] for sid, s in databases.items()} == {
@@ -854,6 +878,9 @@ def test_with_everything_on_the_role_may_do_just_that_more(aws, given, all_on):
     [encrypt] = policy(aws, all_on["RoleArn"], "StopinatorEncryption").values()
     assert encrypt["Resource"] == given["EncryptionKeyArn"]
     assert encrypt["Condition"] == {"StringLike": {"kms:ViaService": "sns.*.amazonaws.com"}}
+    [enter] = policy(aws, all_on["RoleArn"], "StopinatorAccounts").values()
+    assert (enter["Action"], enter["Resource"]) == ("sts:AssumeRole", "arn:aws:iam::*:role/spokes/Entry")
+    assert enter["Condition"] == {"StringEquals": {"aws:ResourceOrgID": given["OrganizationId"]}}
     [trace] = policy(aws, all_on["RoleArn"], "StopinatorTracing").values()
     assert trace["Action"] == ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
 
@@ -887,7 +914,9 @@ class Insights:
         return rows
 
     def _field(self, name):
-        assert re.fullmatch(r"@?\w+", name) and any(name in line for line in self.lines), f"nobody writes {name}"
+        # `account` is written where there are others.
+        written = name == "account" or any(name in line for line in self.lines)
+        assert re.fullmatch(r"@?\w+", name) and written, f"nobody writes {name}"
         return name
 
     def _fields(self, rows, names):
@@ -963,7 +992,8 @@ def test_a_saved_query_tells_what_happened_to_an_instance(aws, fleet, stop_run, 
 @pytest.mark.parametrize("asked", ["cluster:orders", "orders"])
 def test_the_saved_queries_know_databases_by_their_ids(asked):
     """By lines as the function writes them: a database and a cluster may have one name."""
-    line = {"timestamp": "2026-11-21T18:05:00Z", "name": "orders", "requestId": "1", "detail": "upgrading"}
+    line = {"timestamp": "2026-11-21T18:05:00Z", "name": "orders", "region": "eu-west-1", "requestId": "1"}
+    line["detail"] = "upgrading"
     lines = [
         {**line, "id": "db:orders", "kind": "db", "name": "other", "decision": "stop", "outcome": "accepted"},
         {**line, "id": "cluster:orders", "kind": "cluster", "decision": "keep", "reason": "in-transition"},
@@ -1000,6 +1030,35 @@ def test_a_saved_query_tells_all_that_was_refused(aws, all_on, ec2):  # noqa: F8
     source, asked = widget["properties"]["query"].split(" | ", 1)
     assert source == f"SOURCE '{all_on['LogGroupName']}'"
     assert asked == query("RefusedQuery").replace("\n", " ")
+
+
+def test_the_saved_queries_tell_of_other_accounts():
+    """By lines as the function writes them."""
+    here, there = "000000000000", "222222222222"
+    done = {"name": "web", "region": "eu-west-1", "decision": "stop"}
+    lines = [
+        {**done, "timestamp": "2026-11-21T18:05:00Z", "account": here, "id": "i-1", "outcome": "confirmed"},
+        {**done, "timestamp": "2026-11-21T18:05:01Z", "account": there, "id": "i-2", "outcome": "confirmed"},
+        {**done, "timestamp": "2026-11-21T18:05:02Z", "account": there, "id": "i-3", "outcome": "confirmed"},
+        {**done, "timestamp": "2026-11-21T18:05:03Z", "account": there, "id": "i-4", "decision": "keep", "reason": "held"},
+        *[
+            {
+                "timestamp": f"2026-11-21T18:{minute}:00Z", "message": "unreachable", "account": "333333333333",
+                "region": "eu-west-1", "call": "DescribeInstances", "detail": "AuthFailure: no",
+            }
+            for minute in ("05", "20")
+        ],
+    ]
+    insights = Insights(lines)
+    rows = insights.run(query("ByAccountQuery"))
+    assert [(row["account"], row["outcome"], row["times"]) for row in rows] == [
+        (there, "confirmed", 2), (here, "confirmed", 1),
+    ]
+    [row] = insights.run(query("UnreachableQuery"))
+    assert (row["account"], row["region"], row["call"], row["times"]) == (
+        "333333333333", "eu-west-1", "DescribeInstances", 2
+    )
+    assert (row["first"], row["last"]) == ("2026-11-21T18:05:00Z", "2026-11-21T18:20:00Z")
 
 
 # -- the docs --
@@ -1186,6 +1245,22 @@ BAD = [
     ("TickScheduleExpression", "rate(1 minutes)"),
     ("TickRuleState", "true"),
     ("HandStartHours", "8761"),
+    ("Accounts", "22222222222"),
+    ("Accounts", "222222222222,ou-a1b2-c3d4e5f6"),
+    ("OrganizationalUnits", "222222222222"),
+    ("OrganizationalUnits", "ou-a1b2"),
+    ("OrganizationalUnits", "o-a1b2c3d4e5"),
+    ("ExcludeAccounts", "r-a1b2"),
+    ("SpokeRoleName", "team/StopinatorSpoke"),
+    ("SpokeRoleName", "*"),
+    ("SpokeRoleName", ""),
+    ("SpokeRolePath", "team/"),
+    ("SpokeRolePath", "/*/"),
+    ("OrganizationId", "r-a1b2"),
+    ("ExternalId", "x"),
+    ("ExternalId", "two words"),
+    ("MaxActionsPerAccount", "-1"),
+    ("KnownUnreachable", "-1"),
     ("NotificationTopicArn", "alarms"),
     ("NotificationTopicArn", "arn:aws:sns:eu-west-1:123456789012:alarms.fifo"),
     ("NotificationEmail", "nobody"),
@@ -1241,6 +1316,9 @@ def test_there_is_a_bad_value_for_every_parameter():
     ({"LicenseConfigurationArns": f",{LICENSE}"}, "LicenseConfigurationArns has an empty member"),
     ({"SubnetIds": ",subnet-12345678", "SecurityGroupIds": "sg-12345678"}, "SubnetIds has an empty member"),
     ({"SubnetIds": "subnet-12345678", "SecurityGroupIds": "sg-12345678,"}, "SecurityGroupIds has an empty member"),
+    ({"Accounts": ",222222222222"}, "Accounts has an empty member"),
+    ({"OrganizationalUnits": "r-a1b2,"}, "OrganizationalUnits has an empty member"),
+    ({"ExcludeAccounts": ",222222222222"}, "ExcludeAccounts has an empty member"),
     ({"TickRuleState": "DISABLED", "NotificationEmail": "a@example.com"}, "Without the tick rule"),
 ])
 def test_values_that_do_not_go_together_are_refused(aws, parameters, sentence):
@@ -1252,6 +1330,7 @@ def test_values_that_do_not_go_together_are_refused(aws, parameters, sentence):
     {"TickRuleState": "DISABLED", "NotificationEmail": "a@example.com", "NoRunAlarmHours": "25"},
     {"TickRuleState": "DISABLED", "NotificationEmail": "a@example.com", "StopRuleState": "DISABLED"},
     {"Regions": "eu-west-1, us-east-1"},
+    {"Accounts": "222222222222, 333333333333", "OrganizationalUnits": "r-a1b2,ou-a1b2-c3d4e5f6", "ExternalId": "a:b/c"},
 ])
 def test_values_that_go_together_are_taken(aws, parameters):
     assert aws.objection(**parameters) == ""

@@ -215,7 +215,7 @@ def test_the_readme_tells_the_same_figures():
 
 def test_the_costs_are_those_of_the_template():
     alarms = sum(resource["Type"] == "AWS::CloudWatch::Alarm" for resource in load()["Resources"].values())
-    assert alarms == figures.ALARMS + 2 + 1  # those of the start rule, and that of databases
+    assert alarms == figures.ALARMS + 2 + 1 + 1  # of the start rule, of databases, of other accounts
     assert (PARAMETERS["MemoryMegabytes"]["Default"], PARAMETERS["VerifySeconds"]["Default"]) == (
         1024 * figures.MEMORY_GIGABYTES, figures.RUN_SECONDS
     )
@@ -229,8 +229,9 @@ def environment():
     variables = load()["Resources"]["StopinatorFunction"]["Properties"]["Environment"]["Variables"]
     by_parameter = {}
     for name, value in variables.items():
-        parameters = set(re.findall(r"'Ref': '(\w+)'", str(value)))
-        by_parameter.setdefault(next(iter(parameters), None), []).append(name)
+        parameters = set(re.findall(r"(?:'Ref': '|\$\{)(\w+)['}]", str(value))) or {None}
+        for parameter in parameters:
+            by_parameter.setdefault(parameter, []).append(name)
     return by_parameter
 
 

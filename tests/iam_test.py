@@ -25,6 +25,7 @@ from local_aws import REGION, LocalAws  # noqa: E402
 SIMULATOR = ROOT / ".tools" / "iam"
 DOCS = ROOT / "docs" / "permissions.md"
 GUARD = ROOT / "examples" / "scp-tag-guard.json"
+SPOKE = ROOT / "examples" / "organisation" / "spoke.yaml"
 
 ACCOUNT, OTHER_ACCOUNT = PSEUDO["AWS::AccountId"], "444455556666"
 HOME, ELSEWHERE = PSEUDO["AWS::Region"], "sa-east-1"
@@ -36,6 +37,7 @@ LICENSES = {
     region: f"arn:aws:license-manager:{region}:{ACCOUNT}:license-configuration:lic-0123456789abcdef0123456789abcdef"
     for region in (HOME, "eu-west-1", ELSEWHERE)
 }
+ORGANIZATION, OTHER_ORGANIZATION = "o-a1b2c3d4e5", "o-0123456789"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
 
 # What a deployment may be given, one thing at a time and all together.
@@ -52,6 +54,12 @@ DEPLOYMENTS = {
     "EncryptionKeyArn": {"EncryptionKeyArn": OTHER_KEY},
     "Tracing": {"Tracing": "Active"},
     "SubnetIds": {"SubnetIds": "subnet-0123456789,subnet-abcdef0123", "SecurityGroupIds": "sg-0123456789"},
+    "Accounts": {"Accounts": f"{OTHER_ACCOUNT},333333333333"},
+    "OrganizationalUnits": {"OrganizationalUnits": "ou-a1b2-c3d4e5f6,r-a1b2"},
+    "OrganizationId": {
+        "Accounts": OTHER_ACCOUNT, "OrganizationId": ORGANIZATION, "ExternalId": "from-the-hub", "SpokeRoleName": "Entry",
+        "SpokeRolePath": "/platform/spokes/", "ExcludeAccounts": "333333333333",
+    },
     "TriggerType": {"TriggerType": "scheduler"},
     "KeepLogAndQueue": {"KeepLogAndQueue": "true"},
 }
@@ -123,7 +131,16 @@ def key_policy(account, partition="aws"):
     }
 
 
-def simulation(role, call, boundaries=None, guards=(), unchecked=False):
+def trust_in_account(account):
+    """What a role says that lets in whoever may enter it in this account: so the identity alone decides."""
+    principal = {"AWS": account}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": principal, "Action": ["sts:AssumeRole", "sts:TagSession"]}],
+    }
+
+
+def simulation(role, call, boundaries=None, guards=(), unchecked=False, trust=None, session=None):
     # The resource's own region, as AWS tells it for every call.
     region = {"aws:RequestedRegion": call.resource.split(":")[3] or HOME} if call.resource != "*" else {}
     full = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -139,6 +156,10 @@ def simulation(role, call, boundaries=None, guards=(), unchecked=False):
         "serviceControlPolicies": [{"orgIdentifier": "root", "policies": policies}],
         "resourceControlPolicies": [],
         "unchecked": unchecked,
+        **({"sessionPolicy": session} if session else {}),
+        **(
+            {"resourcePolicy": trust or trust_in_account(role.arn.split(":")[4])} if call.action.startswith("sts:") else {}
+        ),
         **(
             {"resourcePolicy": key_policy(call.account, call.resource.split(":")[1])}
             if call.action.startswith("kms:") else {}
@@ -522,17 +543,21 @@ class Other(NamedTuple):
     action: str
     on: str
     call: object  # of a deployment
-    when: str = "never"  # or "always", or names of parameters: with "A", without "-B"
+    when: str = "never"  # or "always", or names of parameters: with "A", without "-B", with one of "A|B"
 
     def expected(self, it):
         if self.when in ("always", "never"):
             return self.when == "always"
-        return all((name.lstrip("-") in it.parameters) != name.startswith("-") for name in self.when.split())
+        return all(
+            any(name in it.parameters for name in names.lstrip("-").split("|")) != names.startswith("-")
+            for names in self.when.split()
+        )
 
     def said(self):
         if self.when in ("always", "never"):
             return {"always": "**always**", "never": "never"}[self.when]
         words = [f"without `{name[1:]}`" if name.startswith("-") else f"with `{name}`" for name in self.when.split()]
+        words = [word.replace("|", "` or `") for word in words]
         return f"**{', '.join(words)}**"
 
 
@@ -560,6 +585,17 @@ def at(resource, **context):
 
 def other(action, on, make, when="never"):
     return Other(action, on, make(action), when)
+
+
+def entering(form="{path}{name}", account=OTHER_ACCOUNT, organization=ORGANIZATION):
+    """On a role of another account, by default the one that the deployment names."""
+    def on(action):
+        def call(it):
+            name, path = it.parameters.get("SpokeRoleName", "StopinatorSpoke"), it.parameters.get("SpokeRolePath", "/")
+            arn = f"arn:aws:iam::{account}:role{form.format(name=name, path=path)}"
+            return Call(action, arn, {"aws:ResourceOrgID": organization}, account)
+        return call
+    return on
 
 
 def log(group, region=HOME):
@@ -632,6 +668,17 @@ OTHERS = [
     Other("iam:PassRole", "its own role", lambda it: Call("iam:PassRole", it.function_role.arn)),
     other("iam:PassRole", "another role", at(f"arn:aws:iam::{ACCOUNT}:role/admin")),
     other("sts:AssumeRole", "another role", at(f"arn:aws:iam::{ACCOUNT}:role/admin")),
+    other("sts:AssumeRole", "the spoke role of another account", entering(), "Accounts|OrganizationalUnits"),
+    other("sts:AssumeRole", "…, in another organization", entering(organization=OTHER_ORGANIZATION),
+          "Accounts|OrganizationalUnits -OrganizationId"),
+    other("sts:AssumeRole", "another role of another account", entering("{path}admin")),
+    other("sts:AssumeRole", "a role whose name begins like the spoke's", entering("{path}{name}2")),
+    other("sts:AssumeRole", "one of the spoke's name and another path", entering("/other{path}{name}")),
+    other("sts:TagSession", "the spoke role of another account", entering()),
+    other("organizations:ListAccounts", "`*`", at("*"), "OrganizationalUnits"),
+    other("organizations:DescribeOrganization", "`*`", at("*")),
+    other("organizations:ListRoots", "`*`", at("*")),
+    other("organizations:CreateAccount", "`*`", at("*")),
     other("ssm:SendCommand", "an instance", at(instance(HOME))),
     other("s3:GetObject", "any object", at("arn:aws:s3:::bucket/key")),
 ]
@@ -677,10 +724,18 @@ def test_every_call_of_the_code_is_judged():
     others = set(re.findall(r'#\[cfg\(feature = "cli"\)\]\npub mod (\w+);', (folder / "mod.rs").read_text()))
     assert others == {"hold", "profiles"}
     code = "".join(path.read_text() for path in folder.glob("*.rs") if path.stem not in others)
-    calls = re.findall(r"\.((?:describe|stop|start|reboot|terminate|modify|create|delete|run|get)_\w+)\(\)", code)
+    verbs = "describe|stop|start|reboot|terminate|modify|create|delete|run|get|list|assume"
+    calls = re.findall(rf"\.((?:{verbs})_\w+)\(\)", code)
     names = {"".join({"db": "DB"}.get(word, word.title()) for word in call.split("_")) for call in calls}
     of_rds = {action.removeprefix("rds:") for action in DATABASES}
-    called = {f"{'rds' if name in of_rds else 'ec2'}:{name}" for name in names}
+    services = {
+        "AssumeRole": "sts", "GetCallerIdentity": "sts", "ListAccounts": "organizations", **dict.fromkeys(of_rds, "rds")
+    }
+    called = {f"{services.get(name, 'ec2')}:{name}" for name in names}
+    # Whoever asks STS who he is needs no permission, and no policy can deny it.
+    in_other_accounts = {"sts:AssumeRole", "organizations:ListAccounts"}
+    assert in_other_accounts <= {other.action for other in OTHERS if other.when != "never"}
+    called -= {"sts:GetCallerIdentity", *in_other_accounts}
     assert called == {LOOK, TYPES, STOP, START, *DATABASES}
 
 
@@ -751,6 +806,297 @@ def test_the_scheduler_may_invoke_this_function_and_use_its_queue(name):
 
 def test_without_a_scheduler_there_is_one_role():
     assert [name for name in DEPLOYMENTS if deployment(name).scheduler_role] == ["TriggerType", "everything"]
+
+
+# ---- the role of another account, which the hub enters by
+#
+# The account of the calls above is now the spoke's, and the hub is in the other one.
+
+HUB = f"arn:aws:iam::{OTHER_ACCOUNT}:role/stopinator-StopinatorRole"
+# All that a spoke may be given of the function's own parameters.
+SPOKES = {
+    "defaults": {},
+    "TagKey": {"TagKey": "acme:stop-hours"},
+    "Scope": {"Scope": "all"},
+    "Services": {"Services": "ec2,rds"},
+    "Regions": {"Regions": "eu-west-1,us-east-1"},
+    "KmsKeyArns": {"KmsKeyArns": DEPLOYMENTS["KmsKeyArns"]["KmsKeyArns"]},
+    "LicenseConfigurationArns": {"LicenseConfigurationArns": ",".join(LICENSES.values())},
+    "PermissionsBoundaryArn": {"PermissionsBoundaryArn": BOUNDARY},
+}
+SPOKES["everything"] = {name: value for given in SPOKES.values() for name, value in given.items()}
+# What only the function itself needs, in its own account.
+HUB_ALONE = {
+    "WriteOwnLog", "ConnectToVpc", "HandOverFailedEvents", "EncryptFailedEvents", "Trace", "EnterSpokes",
+    "ListOrganization",
+}
+
+
+def spoke(pseudo=None, **parameters):
+    """The spoke's role, and its trust policy."""
+    given = {"HubRoleArn": HUB, "Regions": HOME, **parameters}
+    resolved = resolve(load(SPOKE), given, pseudo)
+    [said] = [resource["Properties"] for resource in resolved["Resources"].values()]  # a role and nothing else
+    assert not said.get("ManagedPolicyArns")
+    policies = {policy["PolicyName"]: policy["PolicyDocument"] for policy in said["Policies"]}
+    role = Role(resolved["Outputs"]["RoleArn"]["Value"], policies, said.get("PermissionsBoundary", ""))
+    return role, said["AssumeRolePolicyDocument"]
+
+
+# By whom, and what the call says besides: whether a spoke lets it in that asks for nothing more than the hub's role,
+# for an organization, for an external id, for both.
+IN, OUT = {"aws:PrincipalOrgID": ORGANIZATION}, {"aws:PrincipalOrgID": OTHER_ORGANIZATION}
+SAYS, SAYS_OTHER = {"sts:ExternalId": "from-the-hub"}, {"sts:ExternalId": "from-another"}
+ENTRANTS = {
+    "the hub's role": (HUB, IN, [YES, YES, NO, NO]),
+    "the hub's role, with the external id": (HUB, {**IN, **SAYS}, [YES, YES, YES, YES]),
+    "the hub's role, with another external id": (HUB, {**IN, **SAYS_OTHER}, [YES, YES, NO, NO]),
+    "the hub's role in another organization, with the external id": (HUB, {**OUT, **SAYS}, [YES, NO, YES, NO]),
+    "the hub's role in no organization, with the external id": (HUB, SAYS, [YES, NO, YES, NO]),
+    "another role of the hub's account": (HUB.replace("StopinatorRole", "Admin"), {**IN, **SAYS}, [NO] * 4),
+    "a role whose name begins like the hub's": (HUB + "2", {**IN, **SAYS}, [NO] * 4),
+    "a role of the hub's name in another account": (HUB.replace(OTHER_ACCOUNT, "333333333333"), {**IN, **SAYS}, [NO] * 4),
+    "a role of the spoke's own account": (f"arn:aws:iam::{ACCOUNT}:role/admin", {**IN, **SAYS}, [NO] * 4),
+}
+ASKS = [
+    {}, {"OrganizationId": ORGANIZATION}, {"ExternalId": "from-the-hub"},
+    {"OrganizationId": ORGANIZATION, "ExternalId": "from-the-hub"},
+]
+
+
+def admission(tamper=lambda trust: trust):
+    """The verdicts on the entrants, who have all rights in their own account: the trust policy alone decides."""
+    simulations = []
+    for arn, says, _ in ENTRANTS.values():
+        for asks in ASKS:
+            role, trust = spoke(**asks)
+            call = Call("sts:AssumeRole", role.arn, says)
+            simulations.append(simulation(Role(arn, ADMINISTRATOR), call, trust=tamper(trust)))
+    verdicts = [answer["result"] == "Allowed" for answer in simulate(simulations)]
+    return {name: verdicts[i * len(ASKS):][:len(ASKS)] for i, name in enumerate(ENTRANTS)}
+
+
+EXPECTED_ADMISSION = {name: expected for name, (*_, expected) in ENTRANTS.items()}
+
+
+def test_whom_a_spoke_lets_in():
+    assert admission() == EXPECTED_ADMISSION
+
+
+def without_condition(operator, key=None):
+    def tamper(trust):
+        trust = copy.deepcopy(trust)
+        condition = trust["Statement"][0]["Condition"]
+        if key is None or condition.get(operator, {}).keys() <= {key}:
+            condition.pop(operator, None)
+        else:
+            condition[operator].pop(key, None)
+        return trust
+    return tamper
+
+
+@pytest.mark.parametrize(("operator", "key", "caught"), [
+    ("ArnEquals", None, {"another role of the hub's account", "a role whose name begins like the hub's"}),
+    ("StringEquals", "aws:PrincipalOrgID", {
+        "the hub's role in another organization, with the external id",
+        "the hub's role in no organization, with the external id",
+    }),
+    ("StringEquals", "sts:ExternalId", {"the hub's role", "the hub's role, with another external id"}),
+])
+def test_a_spoke_that_lets_in_more_is_caught(operator, key, caught):
+    found = admission(without_condition(operator, key))
+    assert {name for name, verdicts in found.items() if verdicts != EXPECTED_ADMISSION[name]} == caught
+
+
+def hub(**parameters):
+    """The role of a function of the other account, as deployed with these parameters."""
+    role = deploy(parameters, {"AWS::AccountId": OTHER_ACCOUNT}).function_role
+    assert role.arn == HUB
+    return role
+
+
+@pytest.mark.parametrize(("of_hub", "of_spoke", "may"), [
+    ({"Accounts": ACCOUNT}, {}, YES),
+    ({"OrganizationalUnits": "r-a1b2"}, {}, YES),
+    ({"Accounts": ACCOUNT, "OrganizationId": ORGANIZATION}, {"OrganizationId": ORGANIZATION}, YES),
+    ({"Accounts": ACCOUNT, "ExternalId": "from-the-hub"}, {"ExternalId": "from-the-hub"}, YES),
+    ({"Accounts": ACCOUNT, "SpokeRolePath": "/team/"}, {"RolePath": "/team/"}, YES),
+    ({"Accounts": ACCOUNT, "SpokeRoleName": "Entry"}, {"RoleName": "Entry"}, YES),
+    ({}, {}, NO),
+    ({"ExcludeAccounts": ACCOUNT}, {}, NO),
+    ({"Accounts": ACCOUNT}, {"RolePath": "/team/"}, NO),
+    ({"Accounts": ACCOUNT, "SpokeRoleName": "Entry"}, {}, NO),
+    ({"Accounts": ACCOUNT}, {"ExternalId": "from-the-hub"}, NO),
+    ({"Accounts": ACCOUNT, "ExternalId": "from-another"}, {"ExternalId": "from-the-hub"}, NO),
+    ({"Accounts": ACCOUNT, "OrganizationId": OTHER_ORGANIZATION}, {}, NO),
+    ({"Accounts": ACCOUNT}, {"OrganizationId": OTHER_ORGANIZATION}, NO),
+    ({"Accounts": ACCOUNT}, {"HubRoleArn": HUB + "2"}, NO),
+])
+def test_hub_and_spoke_as_deployed(of_hub, of_spoke, may):
+    """Both policies, the one that lets go and the one that lets in. All accounts are of one organization."""
+    role, trust = spoke(**of_spoke)
+    says = {"sts:ExternalId": of_hub["ExternalId"]} if "ExternalId" in of_hub else {}
+    call = Call("sts:AssumeRole", role.arn, {"aws:ResourceOrgID": ORGANIZATION, **IN, **says})
+    assert allowed(hub(**of_hub), [call], trust=trust) == [may]
+
+
+def test_the_hub_enters_nothing_outside_its_organization():
+    role, trust = spoke()
+    call = Call("sts:AssumeRole", role.arn, {"aws:ResourceOrgID": OTHER_ORGANIZATION})
+    given = {"Accounts": ACCOUNT, "OrganizationId": ORGANIZATION}
+    assert allowed(hub(**given), [call, call._replace(context={})], trust=trust) == [NO, NO]
+    tampered = hub(**given).without("EnterSpokes", "StringEquals")
+    assert allowed(tampered, [call], trust=trust) == [YES]
+
+
+def test_without_other_accounts_nothing_speaks_of_them():
+    """Not one statement of STS and Organizations, and no variable that says more than its default."""
+    for name, given in DEPLOYMENTS.items():
+        it = deployment(name)
+        others = {"Accounts", "OrganizationalUnits"} & given.keys()
+        found = {sid for sid in statements(it.function_role) if sid in ("EnterSpokes", "ListOrganization")}
+        assert found == ({"EnterSpokes"} if others else set()) | (
+            {"ListOrganization"} if "OrganizationalUnits" in given else set()
+        ), name
+        text = json.dumps(it.function_role.policies)
+        assert ("sts:" in text, "organizations:" in text) == (bool(others), "OrganizationalUnits" in given), name
+        assert bool({"ByAccountQuery", "UnreachableQuery"} & it.resources.keys()) == bool(others)
+
+
+@pytest.mark.parametrize(("given", "expected"), [
+    ({}, {}),
+    ({"Accounts": "111111111111,222222222222"}, {"ACCOUNTS": "111111111111,222222222222"}),
+    ({"OrganizationalUnits": "r-a1b2"}, {"ACCOUNTS": "r-a1b2"}),
+    (
+        {"Accounts": "111111111111", "OrganizationalUnits": "ou-a1b2-c3d4e5f6,r-a1b2"},
+        {"ACCOUNTS": "111111111111,ou-a1b2-c3d4e5f6,r-a1b2"},
+    ),
+    ({"ExcludeAccounts": "111111111111,222222222222"}, {"EXCLUDE_ACCOUNTS": "111111111111,222222222222"}),
+    ({"SpokeRolePath": "/team/", "SpokeRoleName": "Entry"}, {"SPOKE_ROLE": "/team/Entry"}),
+    ({"ExternalId": "a:b"}, {"EXTERNAL_ID": "a:b"}),
+    ({"MaxActionsPerAccount": "7"}, {"MAX_ACTIONS_PER_ACCOUNT": "7"}),
+])
+def test_the_function_is_told_of_the_accounts(given, expected):
+    [function] = deploy(given).of_type(FUNCTION).values()
+    named = {"ACCOUNTS", "EXCLUDE_ACCOUNTS", "SPOKE_ROLE", "EXTERNAL_ID", "MAX_ACTIONS_PER_ACCOUNT"}
+    variables = {name.removeprefix("STOPINATOR_"): value for name, value in function["Environment"]["Variables"].items()}
+    found = {name: value for name, value in variables.items() if name in named}
+    assert found == {"SPOKE_ROLE": "/StopinatorSpoke", "MAX_ACTIONS_PER_ACCOUNT": "50", **expected}
+
+
+def shared(role):
+    """What the roles of hub and spoke both say: the statements by their names."""
+    return {sid: comparable(said) for sid, said in statements(role).items() if sid not in HUB_ALONE}
+
+
+@pytest.mark.parametrize("name", SPOKES)
+def test_a_spoke_says_what_the_function_says_of_its_own_account(name):
+    given = {"Regions": HOME, **SPOKES[name]}
+    role, _ = spoke(**given)
+    of_hub = deploy(given).function_role
+    assert shared(role) == shared(of_hub) and not HUB_ALONE & statements(role).keys()
+    assert role.boundary == of_hub.boundary
+
+
+def test_a_spoke_that_says_something_else_is_caught():
+    role, _ = spoke(**SPOKES["everything"])
+    of_hub = shared(deploy({"Regions": HOME, **SPOKES["everything"]}).function_role)
+    assert len(of_hub) == 8
+    for sid, said in statements(role).items():
+        for operator in said["Condition"]:
+            assert shared(role.without(sid, operator)) != of_hub
+        assert shared(role.allowing(sid, "ec2:TerminateInstances")) != of_hub
+
+
+def test_a_spoke_takes_what_the_function_takes():
+    def constraints(parameter):
+        return {key: value for key, value in parameter.items() if key != "Description"}
+
+    of_spoke, of_hub = load(SPOKE)["Parameters"], load()["Parameters"]
+    own = {"RoleName": "SpokeRoleName", "RolePath": "SpokeRolePath"}
+    for name in of_spoke.keys() - {"HubRoleArn", "Regions"}:
+        assert constraints(of_spoke[name]) == constraints(of_hub[own.get(name, name)]), name
+    # There is no region that could be meant if none is given.
+    regions = of_hub["Regions"]["AllowedPattern"]
+    assert of_spoke["Regions"]["AllowedPattern"] == regions.replace("^(", "^", 1).replace(")?$", "$")
+    assert "Default" not in of_spoke["Regions"]
+    assert re.fullmatch(of_spoke["HubRoleArn"]["AllowedPattern"], HUB.replace("role/", "role/team/lambda/"))
+    for wrong in (HUB.replace("Role", "*"), HUB.replace("Role", "?"), HUB.replace(":role/", ":user/"), ""):
+        assert not re.fullmatch(of_spoke["HubRoleArn"]["AllowedPattern"], wrong)
+
+
+def test_a_spoke_needs_no_macro():
+    template = load(SPOKE)
+    assert "Transform" not in template and not re.search(r"Fn::(ForEach|Transform)", json.dumps(template))
+
+
+def test_the_matrix_holds_in_a_spoke():
+    (tagged, _), (scope_all, _) = spoke(), spoke(Scope="all")
+    assert matrix(tagged, scope_all) == MATRIX
+    databases = spoke(Services="ec2,rds")[0], spoke(Services="ec2,rds", Scope="all")[0]
+    assert database_matrix((tagged, scope_all), *databases) == DATABASE_MATRIX
+    assert matrix(*databases) == MATRIX
+
+
+@pytest.mark.parametrize("region", ["eu-west-1", "us-east-1"])
+def test_the_matrix_holds_in_a_spoke_with_everything(region):
+    everything, _ = spoke(**SPOKES["everything"])
+    assert matrix(everything, everything, "acme:stop-hours", region) == {a: row[4:] * 2 for a, row in MATRIX.items()}
+    without, _ = spoke(**{**SPOKES["everything"], "Services": "ec2"})
+    assert database_matrix([without], everything, everything, "acme:stop-hours", region) == DATABASE_MATRIX
+
+
+@pytest.mark.parametrize("name", ["defaults", "Scope", "Regions", "everything"])
+def test_a_spoke_lets_nobody_into_another_region_or_account(name):
+    given = SPOKES[name]
+    role, _ = spoke(**given)
+    key, regions = given.get("TagKey", "Stopinator"), given.get("Regions", HOME).split(",")
+    actions = [STOP, START, LOOK, *([TYPES] if given.get("Scope") == "all" else [])]
+    for region in {HOME, ELSEWHERE, *regions}:
+        calls = [on_instance(action, region, key, "true") for action in actions]
+        calls += [on_database(action, region, key, "true") for action in DATABASES if "Services" in given]
+        assert allowed(role, calls) == [region in regions] * len(calls), region
+    foreign = [on_instance(action, regions[0], key, "true", OTHER_ACCOUNT) for action in (STOP, START)]
+    foreign += [on_database(action, regions[0], key, "true", OTHER_ACCOUNT) for action in STOP_AND_START_DATABASES]
+    # Nor from there into a third account.
+    foreign += [Call("sts:AssumeRole", f"arn:aws:iam::{OTHER_ACCOUNT}:role/StopinatorSpoke", {}, OTHER_ACCOUNT)]
+    assert allowed(role, foreign) == [NO] * len(foreign)
+
+
+# With this policy the function enters in a dry run.
+DRY_RUN = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": [LOOK, TYPES, *LOOK_AT_DATABASES], "Resource": "*"}],
+}
+
+
+def test_in_a_dry_run_the_session_may_look_and_do_nothing():
+    everything, _ = spoke(**SPOKES["everything"])
+    region, key = "eu-west-1", "acme:stop-hours"
+    looks = [on_instance(action, region, key, "true") for action in (LOOK, TYPES)]
+    looks += [on_database(action, region, key, "true") for action in LOOK_AT_DATABASES]
+    acts = [on_instance(action, region, key, "true") for action in (STOP, START)]
+    acts += [on_database(action, region, key, "true") for action in STOP_AND_START_DATABASES]
+    assert allowed(everything, looks + acts) == [YES] * (len(looks) + len(acts))
+    assert allowed(everything, looks + acts, session=DRY_RUN) == [YES] * len(looks) + [NO] * len(acts)
+    # And it gives nothing that the role has not.
+    tagged, _ = spoke()
+    calls = [on_instance(TYPES, HOME, "Stopinator", "true"), on_database("rds:DescribeEvents", HOME, "Stopinator", "true")]
+    assert allowed(tagged, calls, session=DRY_RUN) == [NO, NO]
+
+
+def test_the_policy_of_a_dry_run_is_that_of_the_code():
+    code = "".join(path.read_text() for path in (ROOT / "src" / "aws").glob("*.rs"))
+    named = set(re.findall(r"\b(?:ec2|rds):Describe\w+", code))
+    assert named in (set(), set(DRY_RUN["Statement"][0]["Action"]))
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_hub_and_spoke_in_every_partition(partition):
+    of_hub = deploy({"Accounts": ACCOUNT}, {"AWS::AccountId": OTHER_ACCOUNT, "AWS::Partition": partition}).function_role
+    role, trust = spoke({"AWS::Partition": partition}, HubRoleArn=of_hub.arn)
+    assert of_hub.arn.startswith(f"arn:{partition}:") and role.arn.startswith(f"arn:{partition}:")
+    assert allowed(of_hub, [Call("sts:AssumeRole", role.arn, IN)], trust=trust) == [YES]
 
 
 # ---- a permissions boundary
@@ -992,6 +1338,17 @@ def test_a_deployment_gives_the_same_policies(tmp_path):
             }
             for role in ("StopinatorRole", "SchedulerRole")
         }
+        entered = {"HubRoleArn": HUB, **SPOKES["everything"], "OrganizationId": ORGANIZATION, "RolePath": "/team/"}
+        cloudformation.create_stack(
+            StackName="spoke", TemplateBody=SPOKE.read_text(), Capabilities=["CAPABILITY_NAMED_IAM"],
+            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in entered.items()],
+        )
+        cloudformation.get_waiter("stack_create_complete").wait(StackName="spoke", WaiterConfig={"Delay": 1})
+        made = iam.get_role(RoleName="StopinatorSpoke")["Role"]
+        policies = iam.list_role_policies(RoleName="StopinatorSpoke")["PolicyNames"]
+        made_policies = {
+            name: iam.get_role_policy(RoleName="StopinatorSpoke", PolicyName=name)["PolicyDocument"] for name in policies
+        }
 
     pseudo = {"AWS::AccountId": "000000000000", "AWS::Region": REGION, "AWS::StackName": "judged"}
     text = json.dumps(resolve(expand(), parameters, pseudo)["Resources"])
@@ -1001,6 +1358,10 @@ def test_a_deployment_gives_the_same_policies(tmp_path):
     arns = {role: f"arn:aws:iam::000000000000:role/{names[role]}" for role in deployed}
     it = Deployment(parameters, json.loads(text), arns)
     assert comparable(deployed) == comparable({role: it.role(role).policies for role in deployed})
+
+    role, trust = spoke(pseudo, **entered)
+    assert (made["Arn"], comparable(made["AssumeRolePolicyDocument"])) == (role.arn, comparable(trust))
+    assert comparable(made_policies) == comparable(role.policies)
 
 
 # ---- whoever deploys
@@ -1050,8 +1411,11 @@ def written():
     operators, developer = tagging("operators", guard), tagging("developer", guard)
     guarded = [[name, verdict[operators[name]], verdict[developer[name]]] for name in TAGGING]
     deploys = [[f"`{kind}`", ", ".join(f"`{action}`" for action in actions)] for kind, actions in deployer().items()]
+    asked = ["nothing more", "`OrganizationId`", "`ExternalId`", "both"]
+    entered = [[name, *[says[cell] for cell in cells]] for name, cells in admission().items()]
     return {
         "matrix": table(head, rows),
+        "entrants": table(["who", *[f"the role asks for {what}" for what in asked]], entered),
         "databases": table(["call", "any, `Services` `ec2`", *scoped], databases),
         "others": table(["call", "on", "allowed"], rest),
         "guard": table(["", "a named role", "anybody else"], guarded),
@@ -1061,6 +1425,7 @@ def written():
 
 def test_the_docs_name_every_statement():
     text = json.dumps([resolve(expand(), DEPLOYMENTS[name])["Resources"] for name in ("defaults", "everything")])
+    text += json.dumps(spoke(**SPOKES["everything"]))
     assert set(re.findall(r'"Sid": "(\w+)"', text)) <= set(re.findall(r"`(\w+)`", DOCS.read_text()))
 
 

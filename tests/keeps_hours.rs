@@ -312,7 +312,7 @@ fn live(
 fn simulated(number: usize, (tag, hold): (&str, &str), settings: &Settings) -> Resource {
     Resource {
         id: InstanceId::try_from(id(number).as_str()).expect("an id").into(),
-        region: settings.regions[0].clone(),
+        place: settings.regions[0].clone().into(),
         name: None,
         state: State::Running,
         tag: Some(tag.into()),

@@ -6,6 +6,7 @@
 mod acts_on_what_is_due;
 #[cfg(feature = "cli")]
 mod command_line;
+mod enters_accounts;
 mod finds_every_instance;
 mod finishes_the_job;
 mod follows_every_event;

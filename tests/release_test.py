@@ -29,6 +29,7 @@ from local_aws import FLEET, LocalAws  # noqa: E402
 
 BINARY = ROOT / "target" / "debug" / "stopinator-lambda"
 STACKSET = ROOT / "examples" / "stackset"
+ORGANISATION = ROOT / "examples" / "organisation"
 GONE = "gone"
 
 # All that the plain template changes in the expanded SAM template: before, after. Besides, the description says more,
@@ -52,12 +53,12 @@ SHORTENED = {
     "TriggerType", "StopScheduleExpression", "StartScheduleExpression", "TickScheduleExpression",
     "NotificationTopicArn", "NoRunAlarmHours", "DeadRuleAlarmHours", "FailureTopicArn", "Dashboard", "Tracing",
     "KmsKeyArns", "LicenseConfigurationArns", "EncryptionKeyArn", "ReservedConcurrency", "SubnetIds",
-    "CodeSigningConfigArn",
+    "CodeSigningConfigArn", "Accounts", "OrganizationalUnits",
 }
 # Those that say what a value must be. Of all others CloudFormation says it as well.
 EXPLAINED = {
     "TagKey", "Regions", "TimeZone", "StopScheduleExpression", "StartScheduleExpression", "TickScheduleExpression",
-    "NotificationEmail", "RolePath", "ReservedConcurrency",
+    "NotificationEmail", "RolePath", "ReservedConcurrency", "SpokeRoleName", "SpokeRolePath", "ExternalId",
 }
 # And all that it adds.
 ADDED_PARAMETERS = {"CodeBucket", "CodePrefix"}
@@ -91,7 +92,7 @@ def files(binary, tmp_path_factory):
 @pytest.fixture
 def plain(files):
     """The plain template."""
-    return json.loads(files["template.json"].read_text())
+    return load(files["template.yaml"])
 
 
 VERSION = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
@@ -122,7 +123,7 @@ def without_macros(template):
 
 
 def test_there_are_exactly_these_files(files):
-    assert set(files) == {"zip", "template.json", "sam.yaml", "cdx.json", "LICENSE", "README.md", "SHA256SUMS"}
+    assert set(files) == {"zip", "template.yaml", "sam.yaml", "cdx.json", "LICENSE", "README.md", "SHA256SUMS"}
 
 
 @pytest.fixture
@@ -208,7 +209,16 @@ def test_the_plain_template_has_no_macro_no_schedule_and_dry_run(files, plain):
     assert plain["Parameters"]["DryRun"]["Default"] == "true"
     # What CloudFormation takes inline, that is, without a bucket:
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
-    assert files["template.json"].stat().st_size <= 51_200
+    assert files["template.yaml"].stat().st_size <= 51_200
+
+
+def test_the_plain_template_is_read_as_it_was_meant(plain):
+    """By a parser of YAML, which is another hand's than what writes it."""
+    meant = release.plain_template(VERSION)
+    assert read(plain) == read(meant)
+    for text in ("on", "Off", "null", "~", "1e3", "2026-11-21", "a: b", "a #b", "!x", "{}", "it's", 'say "x"', "a\nb", ""):
+        assert yaml.safe_load(release.word(text)) == text
+        assert yaml.safe_load(f"[{release.word(text)},{{{release.word(text)}: 1}}]") == [text, {text: 1}]
 
 
 def test_the_tag_key_is_a_parameter_in_every_form(files, plain):
@@ -228,7 +238,7 @@ def lint(path):
 
 def test_cfn_lint_finds_nothing(files):
     # Of the repository's template the function's code is a local file, as SAM has it.
-    for path in (files["template.json"], files["sam.yaml"], *STACKSET.glob("*.yaml")):
+    for path in (files["template.yaml"], files["sam.yaml"], *STACKSET.glob("*.yaml"), *ORGANISATION.glob("*.yaml")):
         assert lint(path) == [], path
 
 
@@ -350,7 +360,7 @@ def test_every_package_of_the_bill_is_needed_by_another(bill):
 
 
 def test_no_path_of_this_machine_is_in_a_text(files):
-    for name in ("template.json", "sam.yaml", "cdx.json", "SHA256SUMS"):
+    for name in ("template.yaml", "sam.yaml", "cdx.json", "SHA256SUMS"):
         assert str(ROOT) not in files[name].read_text() and str(Path.home()) + "/" not in files[name].read_text(), name
 
 
@@ -365,7 +375,7 @@ def test_the_stackset_gives_parameters_that_the_template_has(plain):
     # It changes nothing by itself but the limit, which is meant for one account among many.
     for name in set(given) - {"CodeBucket", "MaxActions"}:
         assert str(stackset["Parameters"][name]["Default"]) == str(plain[name]["Default"]), name
-    assert properties["TemplateURL"]["Fn::Sub"].endswith("/${CodePrefix}stopinator-${Version}.template.json")
+    assert properties["TemplateURL"]["Fn::Sub"].endswith("/${CodePrefix}stopinator-${Version}.template.yaml")
     assert properties["Capabilities"] == ["CAPABILITY_IAM"]
 
 
@@ -433,7 +443,7 @@ def test_the_plain_template_deploys_and_answers(aws, files, plain):
         "Architecture": re.search(r"(arm64|x86_64)\.zip$", files["zip"].name)[1],
     }
     cloudformation.create_stack(
-        StackName="plain", TemplateBody=release.compact(plain), Capabilities=["CAPABILITY_IAM"],
+        StackName="plain", TemplateBody=release.plain_text(plain), Capabilities=["CAPABILITY_IAM"],
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()],
     )
     cloudformation.get_waiter("stack_create_complete").wait(StackName="plain", WaiterConfig={"Delay": 1})

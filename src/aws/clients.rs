@@ -1,30 +1,41 @@
-//! Clients for each region, with the credentials and the endpoint that the environment gives.
+//! One client for each region and service, all on one HTTP client and behind one gate.
 
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::fmt::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_sdk_ec2::config::SharedAsyncSleep;
-use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_ec2::config::retry::RetryPartition;
+use aws_sdk_ec2::config::{
+    Credentials, RuntimeComponents, SharedAsyncSleep, SharedCredentialsProvider, SharedHttpClient,
+};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::SharedTimeSource;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Builder, ConnectorBuilder};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::accounts::Hub;
 use super::body::TrimInstances;
+use super::call::{CALLS_AT_ONCE, take_one};
 use super::clock::Clock;
 use crate::ec2::pace::Bucket;
-use crate::place::Region;
+use crate::place::{Place, Region};
 use crate::settings::Settings;
 
-/// One EC2 client for each region of the deployment, and one of RDS where it looks after databases.
+/// What lives as long as the process.
 #[derive(Debug, Clone)]
 pub struct Clients {
-    by_region: BTreeMap<Region, aws_sdk_ec2::Client>,
-    rds_by_region: BTreeMap<Region, aws_sdk_rds::Client>,
+    ec2: BTreeMap<Region, aws_sdk_ec2::Client>,
+    /// Empty where the deployment looks after no databases.
+    rds: BTreeMap<Region, aws_sdk_rds::Client>,
+    /// Where the deployment looks after other accounts.
+    hub: Option<Arc<Hub>>,
+    gate: Arc<Semaphore>,
     time: SharedTimeSource,
     sleep: SharedAsyncSleep,
 }
@@ -33,59 +44,54 @@ impl Clients {
     /// Clients with the credentials and the endpoint that the environment gives, as every AWS SDK reads it.
     /// Nothing is connected before the first call.
     pub async fn from_environment(settings: &Settings) -> Self {
-        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http_client());
         // Given here so that nobody looks for a default region; each client has its own.
-        let region = settings.regions.first().map(|region| aws_config::Region::new(region.to_string()));
+        let region = settings.home().map(|region| aws_config::Region::new(region.to_string()));
         let shared = loader.region(region).load().await;
         Self::of(&shared, settings)
     }
 
-    /// Clients for the regions, and of the services, of these settings.
+    /// Clients that share everything in `shared` but the region, for the regions, services and accounts of these settings.
     #[must_use]
-    pub fn of(shared: &aws_config::SdkConfig, settings: &Settings) -> Self {
-        let clients = Self::new(&aws_sdk_ec2::config::Builder::from(shared), &settings.regions);
-        if settings.databases {
-            clients.with_databases(&aws_sdk_rds::config::Builder::from(shared), &settings.regions)
-        } else {
-            clients
-        }
-    }
-
-    /// Clients that share everything in `config` but the region.
-    #[must_use]
-    pub fn new(config: &aws_sdk_ec2::config::Builder, regions: &[Region]) -> Self {
-        // DescribeInstances is tried again by the SDK; Stop and Start are not (see `execute`).
-        let config = config
-            .clone()
-            .interceptor(TrimInstances)
-            .retry_config(RetryConfig::standard().with_max_attempts(5))
-            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(30)).build());
-        let client = |region: &Region| {
-            let own = config.clone().region(aws_config::Region::new(region.to_string()));
-            (region.clone(), aws_sdk_ec2::Client::from_conf(own.build()))
+    pub fn of(shared: &SdkConfig, settings: &Settings) -> Self {
+        // One of many that does not answer may not keep the others waiting for long.
+        let (tries, attempt, whole) = match settings.accounts {
+            None => (5, Duration::from_secs(30), None),
+            Some(_) => (3, Duration::from_secs(10), Some(Duration::from_secs(25))),
         };
-        // The clients' own clock, where they were given one: what a test drives there, it drives here.
-        let as_built = config.clone().build();
+        let mut timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt);
+        timeouts.set_operation_timeout(whole);
+        // What looks is tried again by the SDK; Stop and Start are not (see `execute`).
+        let shared = shared
+            .to_builder()
+            .retry_config(RetryConfig::standard().with_max_attempts(tries))
+            .timeout_config(timeouts.build())
+            .build();
+        let aws_region = |region: &Region| aws_config::Region::new(region.to_string());
+        let home = shared.to_builder().region(settings.home().map(aws_region)).build();
+        let ec2 = |region: &Region| {
+            let config =
+                aws_sdk_ec2::config::Builder::from(&shared).interceptor(TrimInstances).region(aws_region(region));
+            (region.clone(), aws_sdk_ec2::Client::from_conf(config.build()))
+        };
+        let rds = |region: &Region| {
+            let config = aws_sdk_rds::config::Builder::from(&shared).region(aws_region(region));
+            (region.clone(), aws_sdk_rds::Client::from_conf(config.build()))
+        };
+        let gate = Arc::new(Semaphore::new(CALLS_AT_ONCE));
+        let time = shared.time_source().unwrap_or_default();
         Self {
-            by_region: regions.iter().map(client).collect(),
-            rds_by_region: BTreeMap::new(),
-            time: as_built.time_source().unwrap_or_default(),
-            sleep: as_built.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new())),
+            ec2: settings.regions.iter().map(ec2).collect(),
+            rds: settings.regions.iter().filter(|_| settings.databases).map(rds).collect(),
+            hub: settings.accounts.as_ref().map(|accounts| {
+                let name = &settings.function_name;
+                Arc::new(Hub::new(&home, accounts.clone(), name, gate.clone(), time.clone()))
+            }),
+            gate,
+            // The clients' own clock, where they were given one: what a test drives there, it drives here.
+            time,
+            sleep: shared.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new())),
         }
-    }
-
-    /// The same, and clients of RDS that share everything in `config` but the region.
-    #[must_use]
-    pub fn with_databases(self, config: &aws_sdk_rds::config::Builder, regions: &[Region]) -> Self {
-        let config = config
-            .clone()
-            .retry_config(RetryConfig::standard().with_max_attempts(5))
-            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(30)).build());
-        let client = |region: &Region| {
-            let own = config.clone().region(aws_config::Region::new(region.to_string()));
-            (region.clone(), aws_sdk_rds::Client::from_conf(own.build()))
-        };
-        Self { rds_by_region: regions.iter().map(client).collect(), ..self }
     }
 
     /// A clock for a run that must be over `deadline` from now: the clients' own.
@@ -94,123 +100,145 @@ impl Clients {
         Clock::start(self.time.clone(), self.sleep.clone(), deadline)
     }
 
-    /// EC2 in each of these regions, which are of the deployment, for a run on this clock.
+    /// The way into other accounts, where the deployment looks after such.
     #[must_use]
-    pub fn open(&self, regions: &[Region], clock: &Clock) -> BTreeMap<Region, Ec2> {
-        let ec2 = |region: &Region| {
-            let client = self.by_region.get(region)?.clone();
-            let describes = Mutex::new(Bucket::of_describe_instances());
-            Some((region.clone(), Ec2 { client, clock: clock.clone(), describes }))
-        };
-        regions.iter().filter_map(ec2).collect()
+    pub fn hub(&self) -> Option<&Arc<Hub>> {
+        self.hub.as_ref()
     }
 
-    /// RDS in each of these regions, for a run on this clock; none where the deployment looks after no databases.
+    /// EC2 at a place whose region is of the deployment, for a run on this clock; with the credentials of a session where
+    /// it is another's.
     #[must_use]
-    pub fn open_rds(&self, regions: &[Region], clock: &Clock) -> BTreeMap<Region, Rds> {
-        let rds = |region: &Region| {
-            let client = self.rds_by_region.get(region)?.clone();
-            let calls = Mutex::new(Bucket::of_rds());
-            Some((region.clone(), Rds { client, clock: clock.clone(), calls }))
-        };
-        regions.iter().filter_map(rds).collect()
+    pub fn open(&self, place: &Place, session: Option<&Credentials>, clock: &Clock) -> Option<Ec2> {
+        Some(Ec2 {
+            client: self.ec2.get(&place.region)?.clone(),
+            spoke: session.map(|session| Spoke::new(place, session)),
+            clock: clock.clone(),
+            describes: Mutex::new(Bucket::of_describe_instances()),
+            gate: self.gate.clone(),
+        })
+    }
+
+    /// The same for RDS; none where the deployment looks after no databases.
+    #[must_use]
+    pub fn open_rds(&self, place: &Place, session: Option<&Credentials>, clock: &Clock) -> Option<Rds> {
+        Some(Rds {
+            client: self.rds.get(&place.region)?.clone(),
+            spoke: session.map(|session| Spoke::new(place, session)),
+            clock: clock.clone(),
+            calls: Mutex::new(Bucket::of_rds()),
+            gate: self.gate.clone(),
+        })
     }
 }
 
-/// EC2 in one region, for one run.
+/// The HTTP client for all: the SDK would make one for each client, so that nobody shared a connection. It is what the SDK
+/// would take, proxies of the environment included.
+pub(super) fn http_client() -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(|settings, components| {
+        let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        connector.set_proxy_config(Some(ProxyConfig::from_env()));
+        connector.build()
+    })
+}
+
+/// What a call into another account has of its own.
+#[derive(Debug)]
+struct Spoke {
+    credentials: SharedCredentialsProvider,
+    /// The SDK's budget of tries is one for a region in all the process: without this an account that fails would take
+    /// the others' tries.
+    budget: RetryPartition,
+}
+
+impl Spoke {
+    fn new(place: &Place, session: &Credentials) -> Self {
+        Self {
+            credentials: SharedCredentialsProvider::new(session.clone()),
+            budget: RetryPartition::custom(place.to_string()).build(),
+        }
+    }
+}
+
+/// EC2 at one place, for one run.
 #[derive(Debug)]
 pub struct Ec2 {
     pub(super) client: aws_sdk_ec2::Client,
+    spoke: Option<Spoke>,
     pub(super) clock: Clock,
     describes: Mutex<Bucket>,
+    gate: Arc<Semaphore>,
 }
 
 impl Ec2 {
-    /// The client, once there is a token for a `DescribeInstances` call.
-    pub(super) async fn to_describe(&self) -> &aws_sdk_ec2::Client {
-        let ready = {
-            // A bucket that somebody panicked over still counts.
-            let mut bucket = self.describes.lock().unwrap_or_else(PoisonError::into_inner);
-            let ready = bucket.has_at(1).max(self.clock.now());
-            bucket.take(ready, 1);
-            ready
-        };
+    /// The way through the gate, once there is a token for a `DescribeInstances` call. Whoever holds it has a call under
+    /// way, or waits to try it again.
+    pub(super) async fn to_describe(&self) -> Option<SemaphorePermit<'_>> {
+        // A bucket that somebody panicked over still counts.
+        let ready = take_one(&mut self.describes.lock().unwrap_or_else(PoisonError::into_inner), &self.clock);
         self.clock.wait_until(ready).await;
-        &self.client
+        self.to_call().await
+    }
+
+    /// The way through the gate for a call that draws from no bucket here. It is never closed.
+    pub(super) async fn to_call(&self) -> Option<SemaphorePermit<'_>> {
+        self.gate.acquire().await.ok()
+    }
+
+    /// What every call here overrides in the client that it shares with other accounts.
+    pub(super) fn config(&self) -> aws_sdk_ec2::config::Builder {
+        let mut config = aws_sdk_ec2::Config::builder();
+        if let Some(spoke) = &self.spoke {
+            config.set_credentials_provider(Some(spoke.credentials.clone()));
+            config.set_retry_partition(Some(spoke.budget.clone()));
+        }
+        config
     }
 }
 
-/// RDS in one region, for one run.
+/// RDS at one place, for one run.
 #[derive(Debug)]
 pub struct Rds {
     pub(super) client: aws_sdk_rds::Client,
+    spoke: Option<Spoke>,
     pub(super) clock: Clock,
     /// All calls draw from one, and so do all tools of the account.
     calls: Mutex<Bucket>,
+    gate: Arc<Semaphore>,
 }
 
 impl Rds {
     /// When there is, or was, a token for a call.
     pub(super) fn token_at(&self) -> Duration {
-        self.bucket(|bucket| bucket.has_at(1))
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).has_at(1)
     }
 
-    /// The client, once there is a token for a call.
-    pub(super) async fn to_call(&self) -> &aws_sdk_rds::Client {
-        let ready = self.bucket(|bucket| {
-            let ready = bucket.has_at(1).max(self.clock.now());
-            bucket.take(ready, 1);
-            ready
-        });
+    /// Takes the token of a call for which there is one; when, is to be waited for.
+    pub(super) fn take_token(&self) -> Duration {
+        take_one(&mut self.calls.lock().unwrap_or_else(PoisonError::into_inner), &self.clock)
+    }
+
+    /// The way through the gate, once there is a token for a call.
+    pub(super) async fn to_call(&self) -> Option<SemaphorePermit<'_>> {
+        let ready = self.take_token();
         self.clock.wait_until(ready).await;
-        &self.client
+        self.to_send().await
     }
 
-    fn bucket<T>(&self, work: impl FnOnce(&mut Bucket) -> T) -> T {
-        // A bucket that somebody panicked over still counts.
-        work(&mut self.calls.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// A call that AWS did not carry out, as far as this side knows.
-#[derive(Debug, thiserror::Error)]
-#[error("{call}: {said}")]
-pub struct CallError {
-    /// The API action, such as `StopInstances`.
-    pub call: &'static str,
-    /// EC2's code and message, or what went wrong on the way.
-    pub said: String,
-    /// The SDK's error, where it was the SDK's.
-    #[source]
-    pub source: Option<Box<dyn Error + Send + Sync>>,
-}
-
-impl CallError {
-    pub(super) fn new<E>(call: &'static str, error: SdkError<E>) -> Self
-    where
-        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    {
-        let said = match (error.code(), error.message()) {
-            (Some(code), Some(message)) => format!("{code}: {message}"),
-            (Some(code), None) => code.to_owned(),
-            (None, _) => chain(&error),
-        };
-        Self { call, said, source: Some(error.into()) }
+    /// The way through the gate for a call whose token is yet to be taken.
+    pub(super) async fn to_send(&self) -> Option<SemaphorePermit<'_>> {
+        self.gate.acquire().await.ok()
     }
 
-    pub(super) fn repeated_token(call: &'static str) -> Self {
-        Self { call, said: "the token of a page came again".to_owned(), source: None }
+    /// What every call here overrides in the client that it shares with other accounts.
+    pub(super) fn config(&self) -> aws_sdk_rds::config::Builder {
+        let mut config = aws_sdk_rds::Config::builder();
+        if let Some(spoke) = &self.spoke {
+            config.set_credentials_provider(Some(spoke.credentials.clone()));
+            config.set_retry_partition(Some(spoke.budget.clone()));
+        }
+        config
     }
-}
-
-/// An error and its causes in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a String cannot fail.
-        let _ = write!(line, ": {error}");
-        cause = error.source();
-    }
-    line
 }

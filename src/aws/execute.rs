@@ -6,7 +6,8 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 
-use super::clients::{Ec2, chain};
+use super::call::chain;
+use super::clients::Ec2;
 use super::observe;
 use crate::action::Action;
 use crate::ec2::executor::{Executor, Step};
@@ -20,17 +21,23 @@ const CALL: Duration = Duration::from_secs(20);
 pub async fn execute(ec2: &Ec2, action: Action, mut executor: Executor) -> Executor {
     let clock = &ec2.clock;
     loop {
+        // First the way, then the question: what was due may no longer be once there is a way.
+        let way = ec2.to_call().await;
         match executor.next(clock.now()) {
             Step::Send { ids, hibernate } => {
                 let answer = send(ec2, action, &ids, hibernate).await;
                 executor.answered(clock.now(), answer);
             }
             Step::Look(ids) => {
+                drop(way);
                 let seen = clock.before_deadline(observe::look(ec2, &ids)).await.and_then(Result::ok);
                 let states = seen.map(|seen| seen.into_iter().map(|(id, seen)| (id, seen.state)).collect());
                 executor.looked(states.as_ref());
             }
-            Step::WaitUntil(then) => clock.wait_until(then).await,
+            Step::WaitUntil(then) => {
+                drop(way);
+                clock.wait_until(then).await;
+            }
             Step::Done => return executor,
         }
     }
@@ -43,9 +50,10 @@ async fn send(ec2: &Ec2, action: Action, ids: &[InstanceId], hibernate: bool) ->
     let Ec2 { client, clock, .. } = ec2;
     let ids = Some(ids.iter().map(ToString::to_string).collect());
     let longest = CALL.min(clock.deadline().saturating_sub(clock.now()));
-    let once = aws_sdk_ec2::config::Config::builder()
+    let once = ec2
+        .config()
         .retry_config(RetryConfig::disabled())
-        .timeout_config(TimeoutConfig::builder().operation_timeout(longest).build());
+        .timeout_config(TimeoutConfig::builder().operation_timeout(longest).operation_attempt_timeout(longest).build());
     match action {
         Action::Stop => {
             let hibernate = hibernate.then_some(true);

@@ -2,7 +2,8 @@
 
 use aws_sdk_ec2::types::Tag;
 
-use super::clients::{CallError, Ec2, Rds};
+use super::call::CallError;
+use super::clients::{Ec2, Rds};
 use crate::resource::InstanceId;
 
 /// How many ids a call names. EC2 takes up to 1,000.
@@ -21,10 +22,24 @@ pub async fn tag(ec2: &Ec2, ids: &[InstanceId], keys: &[String], value: Option<&
         let ids = Some(some.iter().map(ToString::to_string).collect());
         let tags = Some(keys.iter().map(tag).collect());
         if value.is_some() {
-            let call = ec2.client.create_tags().set_resources(ids).set_tags(tags).send();
+            let call = ec2
+                .client
+                .create_tags()
+                .set_resources(ids)
+                .set_tags(tags)
+                .customize()
+                .config_override(ec2.config())
+                .send();
             call.await.map_err(|error| CallError::new("CreateTags", error))?;
         } else {
-            let call = ec2.client.delete_tags().set_resources(ids).set_tags(tags).send();
+            let call = ec2
+                .client
+                .delete_tags()
+                .set_resources(ids)
+                .set_tags(tags)
+                .customize()
+                .config_override(ec2.config())
+                .send();
             call.await.map_err(|error| CallError::new("DeleteTags", error))?;
         }
     }
@@ -37,13 +52,16 @@ pub async fn tag(ec2: &Ec2, ids: &[InstanceId], keys: &[String], value: Option<&
 ///
 /// The call that RDS refuses.
 pub async fn tag_database(rds: &Rds, arn: &str, keys: &[String], value: Option<&str>) -> Result<(), CallError> {
-    let client = rds.to_call().await;
+    let client = &rds.client;
+    let _call = rds.to_call().await;
     if let Some(value) = value {
         let tag = |key: &String| aws_sdk_rds::types::Tag::builder().key(key).value(value).build();
         let call = client.add_tags_to_resource().resource_name(arn).set_tags(Some(keys.iter().map(tag).collect()));
+        let call = call.customize().config_override(rds.config());
         call.send().await.map_err(|error| CallError::new("AddTagsToResource", error))?;
     } else {
         let call = client.remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(keys.to_vec()));
+        let call = call.customize().config_override(rds.config());
         call.send().await.map_err(|error| CallError::new("RemoveTagsFromResource", error))?;
     }
     Ok(())

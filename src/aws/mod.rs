@@ -1,6 +1,8 @@
-//! The only rooms that name the SDK: its clients, and what is asked of EC2 and RDS.
+//! The only rooms that name the SDK: its clients, and what is asked of EC2, RDS, STS and Organizations.
 
+pub mod accounts;
 mod body;
+mod call;
 mod clients;
 pub mod clock;
 pub mod execute;
@@ -13,4 +15,5 @@ pub mod rds;
 mod tags;
 pub mod verify;
 
-pub use clients::{CallError, Clients, Ec2, Rds};
+pub use call::{CALLS_AT_ONCE, CallError};
+pub use clients::{Clients, Ec2, Rds};

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aws_sdk_ec2::Client;
 use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{self, Filter, InstanceLifecycleType, InstanceStateName};
 use jiff::Timestamp;
 
-use super::clients::{CallError, Ec2};
+use super::call::CallError;
+use super::clients::Ec2;
 use super::tags::{Tags, Tokens, tags};
 use crate::action::{Outcome, RequestedAction};
 use crate::ec2::arrival::Seen;
 use crate::ec2::facts::Told;
 use crate::ec2::refusal::{Cause, Refusal};
-use crate::place::Region;
+use crate::place::{AccountId, Place};
 use crate::reason::{Reason, Why};
 use crate::request::Request;
 use crate::resource::{InstanceId, LastStart, Launch, Pool, Resource, ResourceId, State, StateReason};
@@ -29,7 +29,7 @@ const TYPES_A_PAGE: i32 = 100;
 /// Source: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>
 const VALUES_A_FILTER: usize = 200;
 
-/// Finds the instances of one region that the request may be about.
+/// Finds the instances of one place that the request may be about.
 ///
 /// Without explicit ids those that carry the tag, or all in scope `all`. With them those instances, tagged or not:
 /// why one is left alone is for the plan to say. `tell` hears after each page how many there are so far.
@@ -39,7 +39,7 @@ const VALUES_A_FILTER: usize = 200;
 /// The first call that fails after the SDK's own retries.
 pub async fn observe(
     ec2: &Ec2,
-    region: &Region,
+    place: &Place,
     settings: &Settings,
     request: &Request,
     tell: &impl Fn(usize),
@@ -48,14 +48,14 @@ pub async fn observe(
     for filters in selections(settings, request) {
         described(ec2, filters, |page| {
             for instance in page {
-                found.add(instance, region, settings);
+                found.add(instance, place, settings);
             }
             tell(found.instances.len());
         })
         .await?;
     }
     if settings.scope == Scope::All && request.action == RequestedAction::Stop {
-        found.look_up_instance_stores(&ec2.client).await?;
+        found.look_up_instance_stores(ec2).await?;
     }
     Ok(found.instances)
 }
@@ -71,7 +71,9 @@ pub async fn look(ec2: &Ec2, ids: &[InstanceId]) -> Result<BTreeMap<InstanceId, 
     // An empty list would mean every instance.
     while !ids.is_empty() {
         let named = Some(ids.iter().map(ToString::to_string).collect());
-        match ec2.to_describe().await.describe_instances().set_instance_ids(named).send().await {
+        let _call = ec2.to_describe().await;
+        let call = ec2.client.describe_instances().set_instance_ids(named).customize();
+        match call.config_override(ec2.config()).send().await {
             Ok(page) => {
                 let reservations = page.reservations.unwrap_or_default().into_iter();
                 let instances = reservations.flat_map(|reservation| reservation.instances.unwrap_or_default());
@@ -135,15 +137,17 @@ async fn described(
     mut see: impl FnMut(&mut dyn Iterator<Item = &types::Instance>),
 ) -> Result<(), CallError> {
     let request = ec2.client.describe_instances().set_filters(Some(filters)).max_results(INSTANCES_A_PAGE);
-    // The SDK would end the walk at a token that comes again, and half a fleet would look like a whole one.
-    let mut pages = request.into_paginator().stop_on_duplicate_token(false).send();
     let mut tokens = Tokens::of("DescribeInstances");
+    // Not by the SDK's paginator, to which nothing can be overridden.
     loop {
-        ec2.to_describe().await;
-        let Some(page) = pages.next().await else { return Ok(()) };
-        let page = page.map_err(|error| CallError::new("DescribeInstances", error))?;
-        tokens.take(page.next_token())?;
+        let call = request.clone().set_next_token(tokens.next()).customize().config_override(ec2.config());
+        let permit = ec2.to_describe().await;
+        let page = call.send().await.map_err(|error| CallError::new("DescribeInstances", error))?;
         see(&mut page.reservations().iter().flat_map(types::Reservation::instances));
+        drop(permit);
+        if !tokens.take(page.next_token())? {
+            return Ok(());
+        }
     }
 }
 
@@ -191,10 +195,11 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, described: &types::Instance, region: &Region, settings: &Settings) {
-        let Some(instance) = reduce(described, region, settings, self.pool(described)) else {
+    fn add(&mut self, described: &types::Instance, place: &Place, settings: &Settings) {
+        let Some(instance) = reduce(described, place, settings, self.pool(described)) else {
             let id: Option<String> = described.instance_id().map(|id| id.chars().take(40).collect());
-            tracing::warn!(id, region = region.as_str(), "skipped: not an instance id");
+            let account = place.account.as_ref().map(AccountId::as_str);
+            tracing::warn!(id, account, region = place.region.as_str(), "skipped: not an instance id");
             return;
         };
         if instance.tag.is_none() {
@@ -230,27 +235,28 @@ impl Found {
     }
 
     /// A type that EC2 does not describe is taken to have disks: when in doubt, the machine is not stopped.
-    async fn look_up_instance_stores(&mut self, client: &Client) -> Result<(), CallError> {
+    async fn look_up_instance_stores(&mut self, ec2: &Ec2) -> Result<(), CallError> {
         let names: Vec<&String> = self.types.keys().collect();
         let mut without_disks = BTreeSet::new();
         for some in names.chunks(VALUES_A_FILTER) {
-            let mut pages = client
-                .describe_instance_types()
-                .filters(filter("instance-type", some.iter().copied()))
-                .max_results(TYPES_A_PAGE)
-                .into_paginator()
-                .stop_on_duplicate_token(false)
-                .send();
+            let types = filter("instance-type", some.iter().copied());
+            let request = ec2.client.describe_instance_types().filters(types).max_results(TYPES_A_PAGE);
             let mut tokens = Tokens::of("DescribeInstanceTypes");
-            while let Some(page) = pages.next().await {
-                let page = page.map_err(|error| CallError::new("DescribeInstanceTypes", error))?;
-                tokens.take(page.next_token())?;
+            loop {
+                let call = request.clone().set_next_token(tokens.next()).customize().config_override(ec2.config());
+                let permit = ec2.to_call().await;
+                let page = call.send().await.map_err(|error| CallError::new("DescribeInstanceTypes", error))?;
+                drop(permit);
+                let is_last = !tokens.take(page.next_token())?;
                 let described = page.instance_types.unwrap_or_default().into_iter();
                 without_disks.extend(
                     described
                         .filter(|described| described.instance_storage_supported == Some(false))
                         .filter_map(|described| Some(described.instance_type?.as_str().to_owned())),
                 );
+                if is_last {
+                    break;
+                }
             }
         }
         for (_, places) in self.types.iter().filter(|(name, _)| !without_disks.contains(*name)) {
@@ -264,7 +270,7 @@ impl Found {
 
 fn reduce(
     described: &types::Instance,
-    region: &Region,
+    place: &Place,
     settings: &Settings,
     pool: Option<Arc<Pool>>,
 ) -> Option<Resource> {
@@ -286,7 +292,7 @@ fn reduce(
     let hibernation = described.hibernation_options().and_then(types::HibernationOptions::configured);
     let mut instance = Resource {
         id: id.into(),
-        region: region.clone(),
+        place: place.clone(),
         name,
         state,
         status: None,

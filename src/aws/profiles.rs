@@ -16,7 +16,8 @@ use aws_types::os_shim_internal::{Env, Fs};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::clients::{CallError, Clients, chain};
+use super::call::{CallError, chain};
+use super::clients::{Clients, http_client};
 use crate::place::Region;
 use crate::settings::Settings;
 
@@ -98,7 +99,7 @@ impl Profiles {
     ///
     /// Why there are no credentials, and what to do about it.
     pub async fn sign_in(&self, profile: Option<&str>) -> Result<SignedIn, SignInError> {
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http_client());
         let from_environment = Env::real().get("AWS_ACCESS_KEY_ID").is_ok();
         let selected = self.0.selected_profile();
         let effective = match profile {

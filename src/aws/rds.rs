@@ -10,10 +10,11 @@ use aws_sdk_rds::primitives::DateTime;
 use aws_sdk_rds::types::{DbCluster, DbInstance, Filter, SourceType};
 use jiff::Timestamp;
 
-use super::clients::{CallError, Rds, chain};
+use super::call::{CallError, chain};
+use super::clients::Rds;
 use super::tags::{Tags, Tokens, tags};
 use crate::action::{Action, Outcome};
-use crate::place::Region;
+use crate::place::Place;
 use crate::rds::arrival::{judge, judge_in_doubt};
 use crate::rds::executor::{Done, Executor, Step, Target};
 use crate::rds::facts::{Told, is_unhealthy, state};
@@ -35,18 +36,19 @@ const CALL: Duration = Duration::from_secs(20);
 /// When what was taken is looked at again. It takes minutes at the least to arrive, so two looks tell what they can.
 const LOOKS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(6)];
 
-/// Walks through the pages of a call, each with a token of the bucket.
+/// Walks through the pages of a call, each with a token of the bucket. Not by the SDK's paginator, to which nothing can
+/// be overridden.
 macro_rules! pages {
     ($rds:expr, $call:literal, $request:expr, $page:ident => $see:expr) => {{
-        let mut pages = $request.max_records(A_PAGE).into_paginator().stop_on_duplicate_token(false).send();
+        let request = $request.max_records(A_PAGE);
         let mut tokens = Tokens::of($call);
         loop {
-            $rds.to_call().await;
-            let Some($page) = pages.next().await else { break };
-            let $page = $page.map_err(|error| CallError::new($call, error))?;
-            tokens.take($page.marker())?;
+            let call = request.clone().set_marker(tokens.next()).customize().config_override($rds.config());
+            let permit = $rds.to_call().await;
+            let $page = call.send().await.map_err(|error| CallError::new($call, error))?;
             $see;
-            if $page.marker().is_none_or(str::is_empty) {
+            drop(permit);
+            if !tokens.take($page.marker())? {
                 break;
             }
         }
@@ -61,7 +63,7 @@ macro_rules! pages {
 /// The first call that fails after the SDK's own retries.
 pub async fn observe(
     rds: &Rds,
-    region: &Region,
+    place: &Place,
     settings: &Settings,
     request: &Request,
     tell: &impl Fn(usize),
@@ -72,12 +74,12 @@ pub async fn observe(
         None => database.tag.is_some(),
     };
     pages!(rds, "DescribeDBInstances", rds.client.describe_db_instances(), page => {
-        let databases = page.db_instances().iter().filter_map(|told| instance(told, region, settings));
+        let databases = page.db_instances().iter().filter_map(|told| instance(told, place, settings));
         found.extend(databases.filter(is_wanted));
         tell(found.len());
     });
     pages!(rds, "DescribeDBClusters", rds.client.describe_db_clusters(), page => {
-        let databases = page.db_clusters().iter().filter_map(|told| cluster(told, region, settings));
+        let databases = page.db_clusters().iter().filter_map(|told| cluster(told, place, settings));
         found.extend(databases.filter(is_wanted));
         tell(found.len());
     });
@@ -96,12 +98,12 @@ pub async fn names(rds: &Rds, settings: &Settings) -> Result<Vec<(DatabaseId, St
         let named = resource.and_then(|one| Some((one.id.database()?.clone(), one.name.unwrap_or_default().into())));
         found.extend(named);
     };
-    let Some(region) = settings.regions.first() else { return Ok(Vec::new()) };
+    let Some(place) = settings.regions.first().cloned().map(Place::from) else { return Ok(Vec::new()) };
     pages!(rds, "DescribeDBInstances", rds.client.describe_db_instances(), page => {
-        page.db_instances().iter().for_each(|told| add(instance(told, region, settings)));
+        page.db_instances().iter().for_each(|told| add(instance(told, &place, settings)));
     });
     pages!(rds, "DescribeDBClusters", rds.client.describe_db_clusters(), page => {
-        page.db_clusters().iter().for_each(|told| add(cluster(told, region, settings)));
+        page.db_clusters().iter().for_each(|told| add(cluster(told, &place, settings)));
     });
     Ok(found)
 }
@@ -134,12 +136,17 @@ pub async fn history(rds: &Rds, kinds: BTreeSet<Kind>) -> Result<History, CallEr
 pub async fn act(rds: &Rds, budget: Duration, mut executor: Executor) -> (Vec<Target>, Vec<Settled>) {
     let clock = &rds.clock;
     loop {
+        // First the way, then the question: what was due may no longer be once there is a way.
+        let way = rds.to_send().await;
         match executor.next(clock.now(), rds.token_at()) {
             Step::Send(place) => {
                 let answer = send(rds, executor.target(place)).await;
                 executor.answered(clock.now(), answer);
             }
-            Step::WaitUntil(then) => clock.wait_until(then).await,
+            Step::WaitUntil(then) => {
+                drop(way);
+                clock.wait_until(then).await;
+            }
             Step::Done => break,
         }
     }
@@ -152,11 +159,13 @@ pub async fn act(rds: &Rds, budget: Duration, mut executor: Executor) -> (Vec<Ta
 ///
 /// The SDK's retries are off: whether to try again is the executor's to say.
 async fn send(rds: &Rds, target: &Target) -> Result<(), Refusal> {
-    let client = rds.to_call().await;
+    let client = &rds.client;
+    rds.take_token();
     let longest = CALL.min(rds.clock.deadline().saturating_sub(rds.clock.now()));
-    let once = aws_sdk_rds::config::Config::builder()
+    let once = rds
+        .config()
         .retry_config(RetryConfig::disabled())
-        .timeout_config(TimeoutConfig::builder().operation_timeout(longest).build());
+        .timeout_config(TimeoutConfig::builder().operation_timeout(longest).operation_attempt_timeout(longest).build());
     let (name, action) = (target.id.name(), target.action);
     match (target.id.kind(), action) {
         (Kind::Cluster, Action::Stop) => {
@@ -260,7 +269,7 @@ fn filter(name: &str, values: &[String]) -> Filter {
     Filter::builder().name(name).set_values(Some(values.to_vec())).build()
 }
 
-fn instance(told: &DbInstance, region: &Region, settings: &Settings) -> Option<Resource> {
+fn instance(told: &DbInstance, place: &Place, settings: &Settings) -> Option<Resource> {
     let id = DatabaseId::new(Kind::Db, told.db_instance_identifier()?).ok()?;
     let facts = Told {
         kind: Kind::Db,
@@ -276,14 +285,14 @@ fn instance(told: &DbInstance, region: &Region, settings: &Settings) -> Option<R
     };
     Some(reduce(
         id,
-        region,
+        place,
         facts,
         (told.instance_create_time(), told.automatic_restart_time()),
         tags(told.tag_list().iter().map(|tag| (tag.key(), tag.value())), settings),
     ))
 }
 
-fn cluster(told: &DbCluster, region: &Region, settings: &Settings) -> Option<Resource> {
+fn cluster(told: &DbCluster, place: &Place, settings: &Settings) -> Option<Resource> {
     let id = DatabaseId::new(Kind::Cluster, told.db_cluster_identifier()?).ok()?;
     let facts = Told {
         kind: Kind::Cluster,
@@ -297,7 +306,7 @@ fn cluster(told: &DbCluster, region: &Region, settings: &Settings) -> Option<Res
     };
     Some(reduce(
         id,
-        region,
+        place,
         facts,
         (told.cluster_create_time(), told.automatic_restart_time()),
         tags(told.tag_list().iter().map(|tag| (tag.key(), tag.value())), settings),
@@ -306,7 +315,7 @@ fn cluster(told: &DbCluster, region: &Region, settings: &Settings) -> Option<Res
 
 fn reduce(
     id: DatabaseId,
-    region: &Region,
+    place: &Place,
     told: Told<'_>,
     (created, restarts): (Option<&DateTime>, Option<&DateTime>),
     tags: Tags,
@@ -319,7 +328,7 @@ fn reduce(
     let mut resource = Resource {
         name: Some(tags.name.unwrap_or_else(|| id.name().into())),
         id: id.into(),
-        region: region.clone(),
+        place: place.clone(),
         state,
         status: (!says_all && !is_unhealthy(told.status)).then(|| told.status.into()),
         tag: tags.tag,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::clients::CallError;
+use super::call::CallError;
 use crate::schedule::Hold;
 use crate::settings::Settings;
 
@@ -41,15 +41,27 @@ pub(super) fn tags<'a>(all: impl Iterator<Item = (Option<&'a str>, Option<&'a st
 pub(super) struct Tokens {
     call: &'static str,
     seen: BTreeSet<String>,
+    next: Option<String>,
 }
 
 impl Tokens {
     pub(super) fn of(call: &'static str) -> Self {
-        Self { call, seen: BTreeSet::new() }
+        Self { call, seen: BTreeSet::new(), next: None }
     }
 
-    pub(super) fn take(&mut self, token: Option<&str>) -> Result<(), CallError> {
-        let again = token.is_some_and(|token| !token.is_empty() && !self.seen.insert(token.to_owned()));
-        if again { Err(CallError::repeated_token(self.call)) } else { Ok(()) }
+    /// The one to ask the next page with; none for the first.
+    pub(super) fn next(&self) -> Option<String> {
+        self.next.clone()
+    }
+
+    /// Takes the one that a page ends with; whether there is another page.
+    pub(super) fn take(&mut self, token: Option<&str>) -> Result<bool, CallError> {
+        self.next = token.filter(|token| !token.is_empty()).map(str::to_owned);
+        match &self.next {
+            None => Ok(false),
+            Some(token) if self.seen.insert(token.clone()) => Ok(true),
+            // Half a fleet would look like a whole one.
+            Some(_) => Err(CallError::without_answer(self.call, "the token of a page came again")),
+        }
     }
 }

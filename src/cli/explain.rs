@@ -123,7 +123,7 @@ impl Teller {
             1 => looked.account.id.clone(),
             _ => format!("{} ({})", looked.account.name, looked.account.id),
         };
-        let _ = writeln!(out, "{}  {}  {}  {account}\n", styled(BOLD, &name), instance.id, instance.region);
+        let _ = writeln!(out, "{}  {}  {}  {account}\n", styled(BOLD, &name), instance.id, instance.place.region);
         let (word, style) = match row.planned() {
             Some(Action::Stop) => ("stop", STOP),
             Some(Action::Start) => ("start", START),
@@ -331,7 +331,7 @@ impl Teller {
     fn advice(&self, out: &mut String, looked: &Looked<'_>, row: &Row, evidence: &Evidence) {
         let Some(_) = &evidence.schedule else { return };
         let id = &row.entry.id;
-        let region = row.entry.region.as_ref().map_or("", |region| region.as_str());
+        let region = row.entry.region().map_or("", |region| region.as_str());
         let name = quoted(&looked.account.name);
         let (by, long) = if self.profile {
             (format!(" -p {name} -r {region}"), format!(" --profile {name}"))

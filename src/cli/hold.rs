@@ -74,7 +74,7 @@ pub(crate) async fn hold(hold: &Hold, watch: Watch, screen: Screen) -> Result<Ex
                 None => (false, "AWS does not know it".to_owned()),
             };
             rows.push(vec![Cell::new(name), Cell::new(row.entry.id.as_str()), Cell::new(what)]);
-            if let (true, Some(region)) = (does, row.entry.region.clone()) {
+            if let (true, Some(region)) = (does, row.entry.region().cloned()) {
                 changes.push(Change { account: looked.account, region, id: row.entry.id.clone() });
             }
         }
@@ -259,20 +259,20 @@ fn verb(on: bool, start: &'static str, stop: &'static str) -> &'static str {
 async fn carry_out(looked: &[Looked<'_>], changes: &[Change<'_>], value: Option<&str>) -> Vec<(usize, String)> {
     let mut failed = Vec::new();
     for looked in looked {
-        for (region, ec2) in looked.run.ec2() {
+        for (place, ec2) in looked.run.ec2() {
             let here =
-                changes.iter().filter(|change| change.account.id == looked.account.id && change.region == *region);
+                changes.iter().filter(|change| change.account.id == looked.account.id && change.region == place.region);
             let ids: Vec<&ResourceId> = here.map(|change| &change.id).collect();
             let instances: Vec<InstanceId> = ids.iter().filter_map(|id| id.instance()).collect();
             let keys = keys(looked.account, value);
             if let Err(error) = aws::hold::tag(ec2, &instances, &keys, value).await {
-                failed.push((instances.len(), format!("{} {region}: {error}", looked.account.name)));
+                failed.push((instances.len(), format!("{} {place}: {error}", looked.account.name)));
             }
             for id in ids.iter().filter_map(|id| id.database()) {
-                let Some(rds) = looked.run.rds().get(region) else { continue };
-                let arn = arn(id, region, &looked.account.id);
+                let Some(rds) = looked.run.rds().get(place) else { continue };
+                let arn = arn(id, &place.region, &looked.account.id);
                 if let Err(error) = aws::hold::tag_database(rds, &arn, &keys, value).await {
-                    failed.push((1, format!("{} {region}: {id}: {error}", looked.account.name)));
+                    failed.push((1, format!("{} {place}: {id}: {error}", looked.account.name)));
                 }
             }
         }

@@ -125,11 +125,11 @@ pub(crate) fn lines(looked: &Looked<'_>, days: &Days, prices: &Prices) -> Vec<Li
         let schedule = found.and_then(|(_, evidence)| evidence.schedule.as_ref());
         let kind = found.and_then(|(instance, _)| instance_type(instance));
         let platform = found.and_then(|(instance, _)| instance.launch.pool.as_ref()).map_or("", |pool| &pool.platform);
-        let region = row.entry.region.as_ref().map_or("", |region| region.as_str());
+        let region = row.entry.region().map_or("", |region| region.as_str());
         Line {
             account: looked.account.name.clone(),
             account_id: looked.account.id.clone(),
-            region: row.entry.region.clone(),
+            region: row.entry.region().cloned(),
             id: row.entry.id.clone(),
             name: row.entry.name.as_deref().filter(|name| !name.is_empty()).map(str::to_owned),
             kind: kind.map(str::to_owned),

@@ -28,6 +28,11 @@ const ACCOUNTS_AT_ONCE: usize = 8;
 /// The longest that a run may take; half of it is for looking.
 const LONGEST: Duration = Duration::from_hours(1);
 
+/// Something else each time, for pauses that keep step with nobody's.
+fn seed() -> u64 {
+    u64::from(Timestamp::now().subsec_nanosecond().unsigned_abs())
+}
+
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
@@ -71,6 +76,8 @@ pub(crate) async fn requests(
         dry_run: question.dry_run || account.settings.dry_run,
         only: None,
         regions: account.settings.regions.clone(),
+        accounts: None,
+        counts_alone: false,
     };
     let mut requests: Vec<Request> = accounts.open.iter().map(whole).collect();
     if question.instances.is_empty() {
@@ -128,7 +135,7 @@ async fn named(
     let (mut found, mut unobserved) = (Vec::new(), Vec::new());
     for (account, request) in accounts.open.iter().zip(requests) {
         waiting.say(format!("looking for names in {}", account.name));
-        let run = Run::begin(&account.settings, &account.clients, request, LONGEST);
+        let run = Run::begin(&account.settings, &account.clients, request, LONGEST, seed()).await;
         let looks = stream::iter(run.ec2()).map(async |(region, ec2)| (region, observe::named(ec2, names).await));
         let looks: Vec<_> =
             if names.is_empty() { Vec::new() } else { looks.buffered(ACCOUNTS_AT_ONCE).collect().await };
@@ -167,7 +174,7 @@ pub(crate) async fn look<'a>(
     let asked = accounts.open.iter().zip(requests).filter_map(|(account, request)| Some((account, request.as_ref()?)));
     let mut looked: Vec<Looked<'_>> = stream::iter(asked)
         .map(async |(account, request)| {
-            let run = Run::begin(&account.settings, &account.clients, request, LONGEST).and_what_if();
+            let run = Run::begin(&account.settings, &account.clients, request, LONGEST, seed()).await.and_what_if();
             let tell = |progress| {
                 if let Progress::Found(..) = progress {
                     first();
@@ -252,6 +259,8 @@ pub(crate) fn ticked(account: &Account, instance: &Resource, instant: Timestamp)
         dry_run: true,
         only: None,
         regions: settings.regions.clone(),
+        accounts: None,
+        counts_alone: false,
     };
     match plan(settings, &request, [instance.clone()], LookedFor::EVERYWHERE).entries.first()?.decision {
         Decision::Act(action) => Some(action),
@@ -318,7 +327,10 @@ pub(crate) fn missing(accounts: &Accounts, looked: &[Looked<'_>]) -> Vec<String>
     let regions = looked.iter().flat_map(|looked| {
         let name = &looked.account.name;
         let unobserved = looked.report.unobserved.iter();
-        unobserved.map(move |unobserved| format!("{name} {}: not observed: {}", unobserved.region, unobserved.why))
+        unobserved.map(move |unobserved| {
+            let region = unobserved.region.as_ref().map_or("", |region| region.as_str());
+            format!("{name} {region}: not observed: {}", unobserved.why)
+        })
     });
     accounts.failed.iter().cloned().chain(regions).collect()
 }

@@ -203,7 +203,7 @@ impl View<'_> {
         cells.push(Cell::new(self.screen.name(row)));
         cells.push(Cell::new(row.entry.id.as_str()));
         if !one_region {
-            cells.push(Cell::new(row.entry.region.as_ref().map_or("-", |region| region.as_str())));
+            cells.push(Cell::new(row.entry.region().map_or("-", |region| region.as_str())));
         }
         cells.push(Cell::new(self.note(row, instance)));
         cells

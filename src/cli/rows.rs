@@ -118,7 +118,7 @@ impl<'a> Unobserved<'a> {
             let account = Some(looked.account.name.as_str());
             looked.report.unobserved.iter().map(move |unobserved| Self {
                 account,
-                region: Some(unobserved.region.as_str()),
+                region: unobserved.region.as_ref().map(Region::as_str),
                 why: &unobserved.why,
             })
         });
@@ -212,7 +212,7 @@ pub(crate) fn csv(looked: &[Looked<'_>], question: &Question) -> Result<String, 
             let (latest, next) = (found.and_then(|found| found.latest_edge), found.and_then(|found| found.next_edge));
             [
                 looked.account.name.clone(),
-                text(row.entry.region.as_ref().map(Region::as_str)),
+                text(row.entry.region().map(Region::as_str)),
                 row.entry.id.to_string(),
                 text(row.entry.name.as_deref()),
                 text(found.and_then(|found| found.kind)),

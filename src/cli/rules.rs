@@ -66,6 +66,8 @@ impl Rules {
         let regions: Vec<&str> = regions.iter().map(Region::as_str).collect();
         let mut variables = self.variables.clone();
         variables.insert("STOPINATOR_REGIONS".to_owned(), regions.join(","));
+        // Whoever sits here signs in to each account by a profile; only the hub's role may enter others.
+        variables.retain(|name, _| !["STOPINATOR_ACCOUNTS", "STOPINATOR_EXCLUDE_ACCOUNTS"].contains(&name.as_str()));
         Settings::from_environment(variables).map_err(|error| Failure::usage(self.told(&error)))
     }
 

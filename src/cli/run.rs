@@ -85,7 +85,7 @@ pub(crate) async fn run(run: &Run, watch: Watch, screen: Screen) -> Result<Exit,
     }
     let accounts = in_accounts(looked.iter().map(|looked| (looked.account, looked.report.counts().planned)));
     let rows = looked.iter().flat_map(|looked| &looked.report.instances).filter(|row| row.planned().is_some());
-    let places = format!("{accounts}, {}", in_regions(rows.filter_map(|row| row.entry.region.as_ref())));
+    let places = format!("{accounts}, {}", in_regions(rows.filter_map(|row| row.entry.region())));
     let databases = looked.iter().flat_map(|looked| &looked.report.instances);
     let databases = databases.filter(|row| row.planned().is_some() && row.kind().is_some()).count();
     if !agrees(screen, &format!("{} in {places}?", what(stops, starts, databases)), run.yes)? {
@@ -140,8 +140,7 @@ async fn carry_out(looked: &mut [Looked<'_>], waiting: &Waiting) -> Duration {
         waiting.say(parts.join(", "));
     };
     waiting.say("sending");
-    let seed = u64::from(Timestamp::now().subsec_nanosecond().unsigned_abs());
-    join_all(looked.iter_mut().map(async |Looked { run, report, .. }| run.carry_out(report, seed, &told).await)).await;
+    join_all(looked.iter_mut().map(async |Looked { run, report, .. }| run.carry_out(report, &told).await)).await;
     began.elapsed()
 }
 

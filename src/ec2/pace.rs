@@ -80,6 +80,15 @@ impl Bucket {
         Self::full((300.0, 12.0))
     }
 
+    /// The bucket of `AssumeRole` calls, which the hub's whole account has 600 of a second: not more than 100 in any
+    /// second, besides the SDK's own tries of what was throttled.
+    ///
+    /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+    #[must_use]
+    pub fn of_assume_role() -> Self {
+        Self::full((10.0, 90.0))
+    }
+
     fn full((size, tokens_a_second): (f64, f64)) -> Self {
         Self { size, tokens_a_second, tokens: size, filled_at: Duration::ZERO }
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::place::Region;
+use crate::place::{AccountId, Place, Region};
 use crate::reason::Why;
 use crate::request::Request;
 use crate::resource::{Kind, LastStart, LastStop, Launch, Resource, ResourceId, State};
@@ -21,10 +21,10 @@ use decision::Decided;
 pub use decision::Decision;
 pub use evidence::Evidence;
 
-/// What is to be done, and why the rest is left alone: one entry for every resource found, by region and id.
+/// What is to be done, and why the rest is left alone: one entry for every resource found, by account, region and id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// In the order of region, then id; those whose region nobody knows come first.
+    /// In the order of account, region and id; those of which nobody knows the place come first.
     pub entries: Vec<Entry>,
 }
 
@@ -36,7 +36,7 @@ pub struct Entry {
     /// The value of its `Name` tag.
     pub name: Option<Box<str>>,
     /// Where it is; unknown for an id that AWS does not know in any of several regions.
-    pub region: Option<Region>,
+    pub place: Option<Place>,
     /// How it was launched.
     pub launch: Launch,
     /// What to do.
@@ -63,25 +63,51 @@ impl Plan {
     }
 }
 
+impl Entry {
+    /// The account that it is in, where there is more than the function's own, and that is known.
+    #[must_use]
+    pub fn account(&self) -> Option<AccountId> {
+        self.place.as_ref()?.account
+    }
+
+    /// The region that it is in, where that is known.
+    #[must_use]
+    pub fn region(&self) -> Option<&Region> {
+        self.place.as_ref().map(|place| &place.region)
+    }
+}
+
 /// Where was looked for what was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Looked {
-    /// For instances, in all the regions of the request.
-    pub for_instances: bool,
-    /// For databases, in all the regions of the request.
-    pub for_databases: bool,
+    /// For instances.
+    pub for_instances: Extent,
+    /// For databases.
+    pub for_databases: Extent,
+}
+
+/// At how many of the request's places was looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extent {
+    /// At all.
+    Everywhere,
+    /// At all where one may look.
+    WhereReachable,
+    /// Not at all of them, but another try may.
+    InPart,
 }
 
 impl Looked {
     /// Nothing was left out.
-    pub const EVERYWHERE: Self = Self { for_instances: true, for_databases: true };
+    pub const EVERYWHERE: Self = Self { for_instances: Extent::Everywhere, for_databases: Extent::Everywhere };
 }
 
 /// Decides about every resource, and about every id that the request names.
 ///
 /// `found` comes in any order; one that AWS listed twice is taken once, and is on its way if it was not alike. Explicit
 /// ids narrow and never widen. An id that was not found is `gone` only where all the regions of the request were looked
-/// in: it may live in one that could not be observed, and of that nothing is said.
+/// in: it may live in one that could not be observed, and of that nothing is said; where some may not be looked in, that
+/// is what is said of it.
 ///
 /// ```
 /// use stopinator::action::Action;
@@ -95,7 +121,7 @@ impl Looked {
 /// let tick = trigger::parse(r#"{"action": "schedule"}"#, &settings, now).unwrap();
 /// let runs_since_the_morning = Resource {
 ///     id: InstanceId::try_from("i-0000000a").unwrap().into(),
-///     region: settings.regions[0].clone(),
+///     place: settings.regions[0].clone().into(),
 ///     name: None,
 ///     state: State::Running,
 ///     status: None,
@@ -121,18 +147,17 @@ pub fn plan(settings: &Settings, request: &Request, found: impl IntoIterator<Ite
         .filter(|resource| asked_for(&resource.id))
         .map(|resource| {
             let Decided { decision, due_until, off_until } = decide(settings, request, &resource);
-            let (id, name, region) = (resource.id, resource.name, Some(resource.region));
+            let (id, name, place) = (resource.id, resource.name, Some(resource.place));
             let until = Until { due: due_until, off: off_until };
             let until = (until != Until::default()).then(|| until.into());
-            Entry { id, name, region, launch: resource.launch, decision, until }
+            Entry { id, name, place, launch: resource.launch, decision, until }
         })
         .collect();
     entries.extend(not_found(request, &entries, looked));
-    entries.sort_unstable_by(|a, b| {
-        (&a.region, &a.id, &a.launch.started_at).cmp(&(&b.region, &b.id, &b.launch.started_at))
-    });
+    entries
+        .sort_unstable_by(|a, b| (&a.place, &a.id, &a.launch.started_at).cmp(&(&b.place, &b.id, &b.launch.started_at)));
     entries.dedup_by(|second, first| {
-        let same = (&first.region, &first.id) == (&second.region, &second.id);
+        let same = (&first.place, &first.id) == (&second.place, &second.id);
         if same && first.decision != second.decision {
             // It changed from one page to the next.
             first.decision = Decision::Keep(Why::ListedTwice);
@@ -176,23 +201,30 @@ pub fn depends_on_history(settings: &Settings, request: &Request, database: &Res
 
 fn not_found(request: &Request, entries: &[Entry], looked: Looked) -> Vec<Entry> {
     let found: BTreeSet<&ResourceId> = entries.iter().map(|entry| &entry.id).collect();
-    let region = match request.regions.as_slice() {
-        [only] => Some(only),
+    let place = match request.regions.as_slice() {
+        [only] => Some(Place::from(only.clone())),
         _ => None,
     };
-    let was_looked_for = |id: &ResourceId| match id.kind() {
+    let looked_for = |id: &ResourceId| match id.kind() {
         Kind::Instance => looked.for_instances,
         Kind::Db | Kind::Cluster => looked.for_databases,
     };
-    let missing = request.only.iter().flatten().filter(|id| !found.contains(id) && was_looked_for(id));
+    let missing = request.only.iter().flatten().filter(|id| !found.contains(id));
     missing
-        .map(|id| Entry {
-            id: id.clone(),
-            name: None,
-            region: region.cloned(),
-            launch: Launch::default(),
-            decision: Decision::Keep(Why::UnknownId),
-            until: None,
+        .filter_map(|id| {
+            let why = match looked_for(id) {
+                Extent::Everywhere => Why::UnknownId,
+                Extent::WhereReachable => Why::NotFoundWhereLooked,
+                Extent::InPart => return None,
+            };
+            Some(Entry {
+                id: id.clone(),
+                name: None,
+                place: place.clone(),
+                launch: Launch::default(),
+                decision: Decision::Keep(why),
+                until: None,
+            })
         })
         .collect()
 }

@@ -572,11 +572,10 @@ fn ids_narrow_and_never_widen() {
     let b = ("i-0000000b".to_owned(), Decision::Keep(Reason::NotSelected));
     let c = ("i-0000000c".to_owned(), Decision::Keep(Reason::Gone));
     assert_eq!(decisions(Looked::EVERYWHERE), [c, a.clone(), b.clone()]);
-    assert_eq!(
-        decisions(Looked { for_instances: false, ..Looked::EVERYWHERE }),
-        [a, b],
-        "it may live where nobody could look"
-    );
+    let somewhere = ("i-0000000c".to_owned(), Decision::Keep(Reason::NotFoundWhereLooked));
+    let instances = |extent| Looked { for_instances: extent, ..Looked::EVERYWHERE };
+    assert_eq!(decisions(instances(Extent::WhereReachable)), [somewhere, a.clone(), b.clone()]);
+    assert_eq!(decisions(instances(Extent::InPart)), [a, b], "it may live where nobody could look");
 }
 
 fn any_instance() -> impl Strategy<Value = Resource> {
@@ -602,7 +601,7 @@ fn any_instance() -> impl Strategy<Value = Resource> {
             let when = offset.map(|seconds| at(ON_TIME) + jiff::SignedDuration::from_secs(seconds));
             Resource {
                 id: resource_id(&format!("i-{number:08x}")),
-                region: region(if west { "eu-west-1" } else { "us-east-1" }),
+                place: region(if west { "eu-west-1" } else { "us-east-1" }).into(),
                 name: None,
                 state,
                 status: None,
@@ -624,8 +623,8 @@ proptest! {
         all in prop::bool::ANY,
         stop in prop::bool::ANY,
     ) {
-        fleet.sort_by(|a, b| (&a.region, &a.id).cmp(&(&b.region, &b.id)));
-        fleet.dedup_by(|a, b| (&a.region, &a.id) == (&b.region, &b.id));
+        fleet.sort_by(|a, b| (&a.place, &a.id).cmp(&(&b.place, &b.id)));
+        fleet.dedup_by(|a, b| (&a.place, &a.id) == (&b.place, &b.id));
         let settings = settings(if all { "all" } else { "tagged" });
         let request = request(if stop { STOP } else { START });
         let forward = plan(&settings, &request, fleet.clone(), Looked::EVERYWHERE);
@@ -633,8 +632,8 @@ proptest! {
         reversed.reverse();
         reversed.extend(fleet.clone());
         prop_assert_eq!(&forward, &plan(&settings, &request, reversed, Looked::EVERYWHERE));
-        let planned: Vec<_> = forward.entries.iter().map(|e| (e.region.clone().unwrap(), e.id.clone())).collect();
-        let found: Vec<_> = fleet.iter().map(|i| (i.region.clone(), i.id.clone())).collect();
+        let planned: Vec<_> = forward.entries.iter().map(|e| (e.place.clone().unwrap(), e.id.clone())).collect();
+        let found: Vec<_> = fleet.iter().map(|i| (i.place.clone(), i.id.clone())).collect();
         prop_assert_eq!(planned, found);
         let acted_on = forward.entries.iter().filter(|e| Decision::from(&e.decision) == Decision::Act(if stop { Action::Stop } else { Action::Start })).count();
         prop_assert_eq!(forward.actions(), acted_on);
@@ -873,6 +872,6 @@ fn databases_that_a_command_names() {
         plan.entries.iter().map(|entry| format!("{} {:?}", entry.id, Decision::from(&entry.decision))).collect()
     };
     assert_eq!(told(Looked::EVERYWHERE), ["db:gone Keep(Gone)", "db:orders Act(Stop)"]);
-    assert_eq!(told(Looked { for_databases: false, ..Looked::EVERYWHERE }), ["db:orders Act(Stop)"]);
+    assert_eq!(told(Looked { for_databases: Extent::InPart, ..Looked::EVERYWHERE }), ["db:orders Act(Stop)"]);
     assert!(request.is_about(Kind::Db) && !request.is_about(Kind::Instance));
 }

@@ -5,6 +5,7 @@
 //!
 //! Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::rows::{Report, Row};
 use crate::action::{Action, Outcome};
+use crate::place::AccountId;
 use crate::reason::Reason;
 
 /// The namespace of all metrics. Their one dimension is `FunctionName`.
@@ -20,6 +22,9 @@ pub const NAMESPACE: &str = "Stopinator";
 
 /// The most that one stop is counted for. `off until` a far date would drown all the rest.
 const MOST_SAVED: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Of how many accounts the line tells: of more it would grow long, and nobody reads them.
+const MOST_ACCOUNTS: usize = 200;
 
 /// The metrics of a run that took so long, at the instant `now`. Reasons are properties, for queries.
 #[must_use]
@@ -50,6 +55,9 @@ pub fn document(report: &Report, function: &str, request_id: &str, took: Duratio
     if unsettled > 0 {
         metrics.push(("DatabasesUnsettled", "Count", json!(unsettled)));
     }
+    if !report.unreachable.is_empty() {
+        metrics.push(("Unreachable", "Count", json!(report.unreachable.len())));
+    }
     let told = metrics.iter().filter(|(name, _, value)| {
         // That it ran, and on how many, is always told.
         matches!(*name, "Found" | "Duration") || value.as_f64() != Some(0.0)
@@ -74,7 +82,32 @@ pub fn document(report: &Report, function: &str, request_id: &str, took: Duratio
     for (name, _, value) in metrics {
         document[name] = value;
     }
+    if let Some(reach) = report.reach {
+        document["accounts"] = json!(reach.looked_at);
+        document["by_account"] = json!(by_account(report));
+    }
     document
+}
+
+/// What was planned, and what became of it, in the accounts in which most was. A dimension of a metric would cost a
+/// metric for each account; a property costs nothing.
+fn by_account(report: &Report) -> BTreeMap<AccountId, BTreeMap<&'static str, usize>> {
+    let mut all: BTreeMap<AccountId, BTreeMap<&'static str, usize>> = BTreeMap::new();
+    for row in &report.instances {
+        if let (Some(account), Some(action)) = (row.entry.account(), row.planned()) {
+            let what = match (row.outcome, action) {
+                (Some(Outcome::Accepted | Outcome::Confirmed), Action::Stop) => "stopped",
+                (Some(Outcome::Accepted | Outcome::Confirmed), Action::Start) => "started",
+                (Some(other), _) => other.as_str(),
+                (None, _) => "planned",
+            };
+            *all.entry(account).or_default().entry(what).or_default() += 1;
+        }
+    }
+    let mut most: Vec<_> = all.into_iter().collect();
+    most.sort_by_key(|(account, what)| (Reverse(what.values().sum::<usize>()), *account));
+    most.truncate(MOST_ACCOUNTS);
+    most.into_iter().collect()
 }
 
 fn reasons(report: &Report) -> BTreeMap<&'static str, usize> {
@@ -90,8 +123,10 @@ mod tests {
     use super::*;
     use crate::action::RequestedAction;
     use crate::plan::{Decision, Until};
+    use crate::reach::Reach;
     use crate::reason::{FailedStart, Why};
-    use crate::testing::{self, report};
+    use crate::report::Unobserved;
+    use crate::testing::{self, account, report};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -160,6 +195,35 @@ mod tests {
         assert_eq!(metrics(&document), ["Found", "Duration"]);
         assert_eq!((&document["Found"], &document["Refused"]), (&json!(1), &json!(0)));
         assert_eq!(document["reasons"], json!({ "not-due": 1 }));
+    }
+
+    #[test]
+    fn a_hub_tells_of_accounts_in_properties_and_of_what_is_out_of_reach_as_a_metric() {
+        let mut all = Vec::new();
+        for number in 0..300 {
+            let mut row = row(Some(Action::Stop), Some(Outcome::Confirmed), None, None);
+            row.entry.place.as_mut().unwrap().account = Some(account(number));
+            all.extend(vec![row; if number == 7 { 3 } else { 1 }]);
+        }
+        let mut refused = all[7].clone();
+        refused.settle(Outcome::Refused, None, None);
+        all.push(refused);
+        let unreachable = Unobserved {
+            account: Some(account(1)),
+            region: None,
+            call: "AssumeRole",
+            why: "no".into(),
+            is_remembered: true,
+        };
+        let reach = Some(Reach { looked_at: 300, is_lost: false });
+        let report = Report { reach, unreachable: vec![unreachable; 2], ..testing::report(all) };
+        let told = document(&report, "f", "r", Duration::ZERO, at("2026-11-21T18:00:00Z"));
+        assert_eq!((&told["accounts"], &told["Unreachable"]), (&json!(300), &json!(2)));
+        assert_eq!(told["by_account"].as_object().unwrap().len(), MOST_ACCOUNTS);
+        assert_eq!(told["by_account"]["000000000007"], json!({ "stopped": 3, "refused": 1 }));
+        let names = told["_aws"]["CloudWatchMetrics"][0].to_string();
+        assert!(names.contains("Unreachable") && !names.contains("account"), "{names}");
+        assert!(told.to_string().len() < 20_000);
     }
 
     #[test]

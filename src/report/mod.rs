@@ -1,8 +1,11 @@
-//! What became of a plan: rows, sums, what could not be looked at, and whether the breaker held.
+//! What became of a plan: rows, sums, what could not be looked at, and whether a breaker held.
 
+mod breaker;
+pub mod chunks;
 pub mod metrics;
 pub mod response;
 mod rows;
 pub mod verdict;
 
-pub use rows::{Counts, Report, Row, Unobserved};
+pub use breaker::is_open;
+pub use rows::{Counts, HeldBack, Report, Row, Unobserved};

@@ -5,9 +5,9 @@ use std::io;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::rows::{Counts, Report, Row};
+use super::rows::{Counts, Report, Row, Unobserved};
 use crate::action::{Outcome, RequestedAction};
-use crate::place::Region;
+use crate::place::{AccountId, Region};
 use crate::reason::Reason;
 use crate::resource::{Kind, ResourceId};
 
@@ -15,6 +15,9 @@ use crate::resource::{Kind, ResourceId};
 ///
 /// Source: <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 pub const RESPONSE_LIMIT_BYTES: usize = 6_000_000;
+
+/// Of how many accounts and places that are out of reach the response tells; it has the number of all, and the log each.
+const MOST_UNREACHABLE: usize = 1000;
 
 /// The function's response: the report as JSON, within Lambda's limit.
 #[derive(Debug, Serialize)]
@@ -26,7 +29,19 @@ pub struct Response {
     /// Says how many instances had no room.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_out: Option<LeftOut>,
-    instances: Vec<Row>,
+    /// How far it reached, where it looks after other accounts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accounts: Option<Accounts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreachable: Option<Vec<Unobserved>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instances: Option<Vec<Row>>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Accounts {
+    looked_at: usize,
+    unreachable: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy, Serialize)]
@@ -41,8 +56,16 @@ impl Response {
     #[must_use]
     pub fn new(report: Report, limit: usize) -> Self {
         let counts = report.counts();
-        let Report { action, time, dry_run, instances, .. } = report;
-        let mut response = Self { action, time, dry_run, counts, left_out: None, instances };
+        let accounts =
+            report.reach.map(|reach| Accounts { looked_at: reach.looked_at, unreachable: report.unreachable.len() });
+        let Report { action, time, dry_run, instances, unreachable, counts_alone, .. } = report;
+        let first = |mut unreachable: Vec<Unobserved>| {
+            unreachable.truncate(MOST_UNREACHABLE);
+            unreachable
+        };
+        let unreachable = accounts.map(|_| first(unreachable)).filter(|_| !counts_alone);
+        let instances = Some(instances).filter(|_| !counts_alone);
+        let mut response = Self { action, time, dry_run, counts, left_out: None, accounts, unreachable, instances };
         if json_len(&response) > limit {
             response.shorten(limit);
         }
@@ -50,7 +73,7 @@ impl Response {
     }
 
     fn shorten(&mut self, limit: usize) {
-        let rows = std::mem::take(&mut self.instances);
+        let rows = self.instances.replace(Vec::new()).unwrap_or_default();
         self.left_out = Some(LeftOut { kept: usize::MAX, planned: usize::MAX });
         let mut room = limit.saturating_sub(json_len(self));
         let mut by_urgency: Vec<usize> = (0..rows.len()).collect();
@@ -64,15 +87,15 @@ impl Response {
             room -= needs;
             shown[index] = true;
         }
-        let mut left_out = LeftOut::default();
+        let (mut left_out, mut fitting) = (LeftOut::default(), Vec::new());
         for (row, shown) in rows.into_iter().zip(shown) {
             match (shown, row.planned()) {
-                (true, _) => self.instances.push(row),
+                (true, _) => fitting.push(row),
                 (false, None) => left_out.kept += 1,
                 (false, Some(_)) => left_out.planned += 1,
             }
         }
-        self.left_out = Some(left_out);
+        (self.left_out, self.instances) = (Some(left_out), Some(fitting));
     }
 }
 
@@ -86,6 +109,8 @@ impl Serialize for Row {
             kind: Option<&'static str>,
             #[serde(skip_serializing_if = "Option::is_none")]
             name: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            account: Option<AccountId>,
             #[serde(skip_serializing_if = "Option::is_none")]
             region: Option<&'a Region>,
             decision: &'static str,
@@ -101,7 +126,8 @@ impl Serialize for Row {
             id: &self.entry.id,
             kind: self.kind().map(Kind::as_str),
             name: self.entry.name.as_deref(),
-            region: self.entry.region.as_ref(),
+            account: self.entry.account(),
+            region: self.entry.region(),
             decision: self.decision(),
             outcome: self.outcome,
             reason: self.reason(),
@@ -132,12 +158,39 @@ fn json_len(value: &impl Serialize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::one_of_each;
+    use crate::reach::Reach;
+    use crate::testing::{account, one_of_each, region};
 
     #[test]
     fn the_response_as_outsiders_read_it() {
         let response = Response::new(one_of_each(), RESPONSE_LIMIT_BYTES);
         insta::assert_snapshot!(serde_json::to_string_pretty(&response).unwrap());
+    }
+
+    #[test]
+    fn the_response_of_a_hub_as_outsiders_read_it() {
+        let mut report = one_of_each();
+        let place = report.instances[1].entry.place.as_mut().unwrap();
+        place.account = Some(account(1));
+        report.instances.truncate(2);
+        report.reach = Some(Reach { looked_at: 2, is_lost: false });
+        let unobserved = |number, at: Option<&str>, call, why: &str| Unobserved {
+            account: Some(account(number)),
+            region: at.map(region),
+            call,
+            why: why.into(),
+            is_remembered: false,
+        };
+        report.unreachable = vec![
+            unobserved(2, None, "AssumeRole", "AccessDenied: no"),
+            unobserved(3, Some("eu-west-1"), "DescribeInstances", "AuthFailure: no"),
+        ];
+        let sums = Response::new(Report { counts_alone: true, ..report.clone() }, RESPONSE_LIMIT_BYTES);
+        insta::assert_snapshot!(serde_json::to_string_pretty(&Response::new(report, RESPONSE_LIMIT_BYTES)).unwrap());
+        let sums = serde_json::to_value(&sums).unwrap();
+        assert_eq!(sums["accounts"], serde_json::json!({ "looked_at": 2, "unreachable": 2 }));
+        assert_eq!(sums["counts"]["found"], 2);
+        assert!(sums.get("instances").is_none() && sums.get("unreachable").is_none(), "{sums}");
     }
 
     #[test]
@@ -148,13 +201,14 @@ mod tests {
             let response = Response::new(one_of_each(), limit);
             assert!(json_len(&response) <= limit, "{limit}");
             assert_eq!(response.counts, one_of_each().counts(), "the sums are those of the whole report");
+            let rows = response.instances.as_deref().unwrap();
             let Some(left_out) = response.left_out else {
-                assert_eq!((limit, response.instances.len()), (whole, 7));
+                assert_eq!((limit, rows.len()), (whole, 7));
                 continue;
             };
-            assert_eq!(response.instances.len() + left_out.kept + left_out.planned, 7, "{limit}");
+            assert_eq!(rows.len() + left_out.kept + left_out.planned, 7, "{limit}");
             assert!(left_out.kept == 2 || left_out.planned == 0, "{limit}: {left_out:?}");
-            let shown: Vec<_> = response.instances.iter().filter_map(|row| row.outcome).collect();
+            let shown: Vec<_> = rows.iter().filter_map(|row| row.outcome).collect();
             assert!(left_out.planned < 5 || shown.is_empty());
             assert!(shown.is_empty() || shown.contains(&Outcome::Failed), "{limit}: what failed goes last");
         }

@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::action::{Action, Outcome, RequestedAction};
-use crate::place::Region;
+use crate::place::{AccountId, Region};
 use crate::plan::{Decision, Entry, Plan};
+use crate::reach::Reach;
 use crate::reason::{Reason, Why};
 use crate::request::Request;
-use crate::resource::Kind;
+use crate::resource::{DatabaseId, Kind, ResourceId};
 
 /// Plan plus outcomes, and what there is no plan for.
 ///
@@ -41,10 +42,29 @@ pub struct Report {
     pub dry_run: bool,
     /// Every instance, in the plan's order.
     pub instances: Vec<Row>,
-    /// The regions that could not be observed, in order. They cost only themselves.
+    /// The regions, and accounts, that could not be observed, in order. They cost only themselves.
     pub unobserved: Vec<Unobserved>,
+    /// Those that may not be looked in until somebody changes something, in order.
+    pub unreachable: Vec<Unobserved>,
+    /// How far it reached into other accounts, where there are such.
+    pub reach: Option<Reach>,
     /// The limit of the breaker, where it held the plan back.
     pub held_back_by: Option<NonZeroUsize>,
+    /// The accounts whose part of the plan was held back, in order.
+    pub held_back: Vec<HeldBack>,
+    /// Whether the response is to have sums alone.
+    pub counts_alone: bool,
+}
+
+/// An account whose part of the plan has more actions than it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldBack {
+    /// The account.
+    pub account: AccountId,
+    /// How many actions are planned there.
+    pub planned: usize,
+    /// How many may be.
+    pub limit: NonZeroUsize,
 }
 
 /// One instance in the report.
@@ -60,16 +80,34 @@ pub struct Row {
     pub said: Option<Box<str>>,
 }
 
-/// A region that could not be observed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{region} could not be observed: {call}: {why}")]
+/// A region, an account, or a region of an account, that could not be observed; where neither is known, all accounts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error, Serialize)]
+#[error("{} could not be observed: {call}: {why}", self.place())]
 pub struct Unobserved {
-    /// The region.
-    pub region: Region,
+    /// The account, where there is more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+    /// The region; none where the account as a whole is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
     /// The call that failed, such as `DescribeInstances`.
     pub call: &'static str,
-    /// What EC2 said, or what went wrong on the way.
+    /// What AWS said, or what went wrong on the way.
     pub why: Box<str>,
+    /// Whether it was found out in an earlier run, and not asked again in this one.
+    #[serde(skip)]
+    pub is_remembered: bool,
+}
+
+impl Unobserved {
+    fn place(&self) -> impl fmt::Display {
+        fmt::from_fn(|f| match (self.account, &self.region) {
+            (Some(account), Some(region)) => write!(f, "{account} {region}"),
+            (Some(account), None) => write!(f, "account {account}"),
+            (None, Some(region)) => write!(f, "{region}"),
+            (None, None) => f.write_str("the accounts"),
+        })
+    }
 }
 
 /// Sums over a report: `found` = `kept` + `planned`; `planned` = the five outcomes together, unless dry.
@@ -104,7 +142,11 @@ impl Report {
             dry_run: request.dry_run,
             instances: plan.entries.into_iter().map(row).collect(),
             unobserved: Vec::new(),
+            unreachable: Vec::new(),
+            reach: None,
             held_back_by: None,
+            held_back: Vec::new(),
+            counts_alone: request.counts_alone,
         }
     }
 
@@ -138,11 +180,10 @@ impl Row {
     #[must_use]
     pub fn is_member_of_untagged(&self, report: &Report) -> bool {
         let Decision::Keep(Why::ClusterMember(cluster)) = &self.entry.decision else { return false };
-        let is_found = |row: &Row| {
-            row.entry.region == self.entry.region
-                && row.entry.id.database().is_some_and(|id| id.kind() == Kind::Cluster && id.name() == &**cluster)
-        };
-        !report.instances.iter().any(is_found)
+        let Ok(cluster) = DatabaseId::new(Kind::Cluster, cluster).map(ResourceId::from) else { return true };
+        let wanted = (&self.entry.place, &cluster);
+        // The rows have the plan's order.
+        report.instances.binary_search_by(|row| (&row.entry.place, &row.entry.id).cmp(&wanted)).is_err()
     }
 
     /// Whether it is a database that ought to have arrived long since.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 
-use super::rows::{Report, Row};
+use super::rows::{HeldBack, Report, Row, Unobserved};
 use crate::action::{Outcome, RequestedAction};
 use crate::reason::Reason;
 
@@ -17,7 +17,9 @@ pub enum Unfinished {
         /// How many it may have.
         limit: NonZeroUsize,
     },
-    /// Something failed or was not attempted, or a region could not be observed.
+    /// The breaker held in this account, and in so many others; nothing has been touched there.
+    TooManyIn(HeldBack, usize),
+    /// Something failed or was not attempted, a region could not be observed, or too many accounts are out of reach.
     Left,
 }
 
@@ -32,21 +34,33 @@ impl Report {
     /// What is left.
     pub fn verdict(&self) -> Result<(), Unfinished> {
         if let Some(limit) = self.held_back_by {
-            return Err(Unfinished::TooMany { planned: self.counts().planned, limit });
+            let held_back: usize = self.held_back.iter().map(|held_back| held_back.planned).sum();
+            return Err(Unfinished::TooMany { planned: self.counts().planned - held_back, limit });
         }
-        if self.first_left().is_some() || !self.unobserved.is_empty() { Err(Unfinished::Left) } else { Ok(()) }
+        if let Some(held_back) = self.held_back.first() {
+            return Err(Unfinished::TooManyIn(*held_back, self.held_back.len() - 1));
+        }
+        let is_lost = self.reach.is_some_and(|reach| reach.is_lost);
+        if is_lost || self.first_left().is_some() || !self.unobserved.is_empty() {
+            Err(Unfinished::Left)
+        } else {
+            Ok(())
+        }
     }
 
-    /// The run in one line: what was asked, the sums, the regions that could not be observed, and the first that is left.
+    /// The run in one line: what was asked, the sums, what could not be observed, and the first that is left.
     #[must_use]
     pub fn summary(&self) -> impl fmt::Display {
         fmt::from_fn(|f| {
             write!(f, "{} at {}: {}", self.action, self.time, self.counts())?;
-            for unobserved in &self.unobserved {
-                write!(f, "; {unobserved}")?;
+            if let Some(reach) = self.reach.filter(|reach| reach.is_lost) {
+                let (unreachable, looked_at) = (self.unreachable.len(), reach.looked_at);
+                write!(f, "; {looked_at} accounts looked at, {unreachable} times out of reach: is the hub in order?")?;
+                few(f, &self.unreachable)?;
             }
-            // Where the breaker held, all are left.
-            match self.first_left().filter(|_| self.held_back_by.is_none()) {
+            few(f, &self.unobserved)?;
+            // Where a breaker held, all are left.
+            match self.first_left().filter(|row| row.reason != Some(Reason::TooMany)) {
                 Some(row) => {
                     let reason = row.reason().map_or("failed", Reason::as_str);
                     write!(f, "; first: {}: {}", row.entry.id, row.detail().as_deref().unwrap_or(reason))
@@ -67,12 +81,24 @@ impl Report {
     }
 }
 
+/// The first of them: of 500 accounts all may be meant, and a line has an end.
+fn few(f: &mut fmt::Formatter<'_>, unobserved: &[Unobserved]) -> fmt::Result {
+    const FEW: usize = 20;
+    for unobserved in unobserved.iter().take(FEW) {
+        write!(f, "; {unobserved}")?;
+    }
+    match unobserved.len().saturating_sub(FEW) {
+        0 => Ok(()),
+        more => write!(f, "; and {more} more"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::action::Action;
-    use crate::report::Unobserved;
-    use crate::testing::{region, report, row};
+    use crate::reach::Reach;
+    use crate::testing::{account, region, report, row};
 
     const STOP: Option<Action> = Some(Action::Stop);
 
@@ -100,11 +126,61 @@ mod tests {
         }
     }
 
+    fn unobserved(of: Option<u64>, at: Option<&str>) -> Unobserved {
+        Unobserved {
+            account: of.map(account),
+            region: at.map(region),
+            call: if at.is_some() { "DescribeInstances" } else { "AssumeRole" },
+            why: "AuthFailure: no".into(),
+            is_remembered: false,
+        }
+    }
+
+    #[test]
+    fn what_is_out_of_reach_is_no_reason_to_try_again_unless_it_is_too_much() {
+        let unreachable = vec![unobserved(Some(1), None), unobserved(Some(2), Some("eu-west-1"))];
+        let reached = |is_lost| Report {
+            unreachable: unreachable.clone(),
+            reach: Some(Reach { looked_at: 1, is_lost }),
+            ..report(vec![row(1, STOP, Some(Outcome::Confirmed))])
+        };
+        assert_eq!(reached(false).verdict(), Ok(()));
+        assert_eq!(reached(true).verdict(), Err(Unfinished::Left));
+        assert_eq!(
+            reached(true).summary().to_string(),
+            "stop at 2026-11-21T10:00:00Z: 1 found, 0 kept, 1 planned: 1 confirmed; 1 accounts looked at, 2 times out of \
+             reach: is the hub in order?; account 000000000001 could not be observed: AssumeRole: AuthFailure: no; 000000000002 \
+             eu-west-1 could not be observed: DescribeInstances: AuthFailure: no"
+        );
+    }
+
+    #[test]
+    fn the_line_stays_short_whatever_many_accounts_say() {
+        let all = (1..=500).map(|number| unobserved(Some(number), None)).collect();
+        let told = Report { unobserved: all, ..report(Vec::new()) }.summary().to_string();
+        assert!(told.ends_with("; and 480 more") && told.len() < 2_000, "{told}");
+    }
+
+    #[test]
+    fn an_account_that_was_held_back_is_told_whatever_went_well_elsewhere() {
+        let limit = NonZeroUsize::MIN;
+        let held_back = HeldBack { account: account(7), planned: 2, limit };
+        let mut held = row(2, STOP, None);
+        held.settle(Outcome::NotAttempted, Some(Reason::TooMany), None);
+        let rows = vec![row(1, STOP, Some(Outcome::Confirmed)), held];
+        let report = Report { action: RequestedAction::Schedule, held_back: vec![held_back], ..report(rows) };
+        assert_eq!(report.verdict(), Err(Unfinished::TooManyIn(held_back, 0)));
+        assert!(
+            report.summary().to_string().ends_with("2 planned: 1 confirmed, 1 not attempted"),
+            "{}",
+            report.summary()
+        );
+    }
+
     #[test]
     fn an_unobserved_region_is_unfinished_whatever_was_done() {
         for action in [RequestedAction::Stop, RequestedAction::Schedule] {
-            let unobserved =
-                Unobserved { region: region("eu-west-1"), call: "DescribeInstances", why: "AuthFailure: no".into() };
+            let unobserved = unobserved(None, Some("eu-west-1"));
             let rows = vec![row(1, STOP, Some(Outcome::Confirmed))];
             let report = Report { action, unobserved: vec![unobserved], ..report(rows) };
             assert_eq!(report.verdict(), Err(Unfinished::Left));
@@ -138,7 +214,10 @@ mod tests {
 
     #[test]
     fn the_breaker_comes_before_all_else() {
-        let rows = vec![row(1, STOP, Some(Outcome::NotAttempted)), row(2, STOP, Some(Outcome::NotAttempted))];
+        let mut rows = vec![row(1, STOP, None), row(2, STOP, None)];
+        for row in &mut rows {
+            row.settle(Outcome::NotAttempted, Some(Reason::TooMany), None);
+        }
         let report = Report { held_back_by: NonZeroUsize::new(1), ..report(rows) };
         let limit = NonZeroUsize::MIN;
         assert_eq!(report.verdict(), Err(Unfinished::TooMany { planned: 2, limit }));

@@ -9,7 +9,7 @@ pub const NOW: &str = "2026-11-23T16:02:00Z";
 /// The program at a terminal of 80 columns in Berlin, with two profiles that work, two that do not, and a list of prices.
 pub fn program() -> (Program, Ec2) {
     let (program, ec2) = fleet(machines());
-    let program = program.file(".aws/config", PROFILES).file("prices.csv", PRICES);
+    let program = program.file(".aws/config", PROFILES).file("prices.csv", PRICES).of_the_day("prices.csv", NOW);
     (program.with("TZ", "Europe/Berlin").columns(80).without("AWS_REGION").without("AWS_ACCESS_KEY_ID"), ec2)
 }
 

@@ -89,6 +89,15 @@ impl Program {
         self
     }
 
+    /// A file that was last written then: what is shown of it must not depend on the day of the test.
+    pub fn of_the_day(self, name: &str, then: &str) -> Self {
+        let then = then.parse::<jiff::Timestamp>().expect("a time").as_duration();
+        let then = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::try_from(then).expect("after 1970");
+        let file = fs::File::options().write(true).open(self.home.join(name)).expect("a file");
+        file.set_modified(then).expect("a file of our own");
+        self
+    }
+
     pub fn reading(mut self, input: &str) -> Self {
         input.clone_into(&mut self.input);
         self

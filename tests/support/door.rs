@@ -1,4 +1,4 @@
-//! Doors over TCP: the second one to EC2 and RDS, and Lambda's Runtime API, so that the program itself can be run.
+//! Doors over TCP: the second one to each service, and Lambda's Runtime API, so that the program itself can be run.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,11 +9,14 @@ use std::time::{Duration, Instant, SystemTime};
 use super::clock::Clock;
 use super::ec2::Ec2;
 use super::rds::Rds;
+use super::router::Router;
 
 /// A request as far as these servers read it.
 struct Request {
     path: String,
     authorization: String,
+    /// `x-amz-target`, in which JSON 1.1 names the operation.
+    target: String,
     body: Vec<u8>,
 }
 
@@ -33,6 +36,16 @@ pub fn open(ec2: Ec2, rds: Rds, clock: Clock) -> SocketAddr {
         } else {
             ec2.answer(&request.authorization, &request.body)
         };
+        (status, String::new(), body)
+    })
+}
+
+/// All services at an address, each by what a request is signed for; their clock follows the one on the wall.
+pub fn open_to_all(services: Router, clock: Clock) -> SocketAddr {
+    let began = Instant::now();
+    serve(move |request| {
+        clock.follow(began.elapsed());
+        let (status, body) = services.answer(&request.authorization, &request.target, &request.body);
         (status, String::new(), body)
     })
 }
@@ -106,7 +119,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
     let path = line.split(' ').nth(1)?.to_owned();
-    let (mut length, mut authorization) = (0, String::new());
+    let (mut length, mut authorization, mut target) = (0, String::new(), String::new());
     loop {
         let mut header = String::new();
         reader.read_line(&mut header).ok()?;
@@ -114,12 +127,13 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.parse().ok()?,
             "authorization" => value.clone_into(&mut authorization),
+            "x-amz-target" => value.clone_into(&mut target),
             _ => {}
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Request { path, authorization, body })
+    Some(Request { path, authorization, target, body })
 }
 
 fn write(connection: &mut TcpStream, (status, headers, body): &Response) {

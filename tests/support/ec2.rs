@@ -25,6 +25,7 @@ use aws_smithy_types::body::SdkBody;
 use jiff::SignedDuration;
 
 use super::clock::Clock;
+use super::router::{scope, whose};
 use super::xml::{escape, put};
 
 const USER_INITIATED: (&str, &str) =
@@ -202,8 +203,10 @@ impl Machine {
 pub struct Call {
     /// When it came, by the scenario's clock.
     pub at: Duration,
-    /// The key that signed it.
+    /// Whose key signed it: that of an account is the account's id, and the hub's is `key`.
     pub account: String,
+    /// It was signed by a session that may only look.
+    pub only_looks: bool,
     pub region: String,
     pub action: String,
     pub parameters: BTreeMap<String, String>,
@@ -247,12 +250,16 @@ struct Model {
     machines: BTreeMap<String, Machine>,
     calls: Vec<Call>,
     refusals: Vec<Refusal>,
-    buckets: BTreeMap<(String, String), (Bucket, Bucket)>,
+    throttled_once: Vec<(String, String)>,
+    /// By account, region and action.
+    buckets: BTreeMap<(String, String, String), (Bucket, Bucket)>,
     whims: Whims,
 }
 
 #[derive(Debug)]
 struct Refusal {
+    /// Whose calls; everybody's where it is not said.
+    account: Option<String>,
     region: String,
     action: String,
     code: String,
@@ -279,10 +286,14 @@ pub struct Whims {
     pub repeats_its_token: bool,
     /// A region that takes calls and never answers.
     pub silent: Option<&'static str>,
+    /// An account that takes calls and never answers.
+    pub silent_account: Option<&'static str>,
     /// So many calls are carried out by half and then fail.
     pub half_done: usize,
     /// So many calls are answered with a throttling error whatever the buckets hold.
     pub throttled: usize,
+    /// Every call in this account is answered with a throttling error, for ever.
+    pub throttled_account: Option<&'static str>,
 }
 
 /// A pool of capacity: a type in a zone, or narrower, on a host or in a placement group.
@@ -336,12 +347,36 @@ impl Ec2 {
     pub fn new(clock: Clock, machines: impl IntoIterator<Item = Machine>) -> Self {
         let machines = machines.into_iter().map(|machine| (machine.id.clone(), machine)).collect();
         let (calls, refusals, buckets) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self(Arc::new(Mutex::new(Model { clock, machines, calls, refusals, buckets, whims: Whims::default() })))
+        Self(Arc::new(Mutex::new(Model {
+            clock,
+            machines,
+            calls,
+            refusals,
+            throttled_once: Vec::new(),
+            buckets,
+            whims: Whims::default(),
+        })))
     }
 
     pub fn refuse(&self, region: &str, action: &str, code: &str, message: &str) {
         let [region, action, code, message] = [region, action, code, message].map(str::to_owned);
-        self.model().refusals.push(Refusal { region, action, code, message });
+        self.model().refusals.push(Refusal { account: None, region, action, code, message });
+    }
+
+    /// The first call of this account in this region is throttled.
+    pub fn throttle_once(&self, account: &str, region: &str) {
+        self.model().throttled_once.push((account.to_owned(), region.to_owned()));
+    }
+
+    /// EC2 refuses nothing any more.
+    pub fn relent(&self) {
+        self.model().refusals.clear();
+    }
+
+    /// The same, in this account alone.
+    pub fn refuse_in(&self, account: &str, region: &str, action: &str, code: &str, message: &str) {
+        let [account, region, action, code, message] = [account, region, action, code, message].map(str::to_owned);
+        self.model().refusals.push(Refusal { account: Some(account), region, action, code, message });
     }
 
     pub fn set_whims(&self, whims: Whims) {
@@ -383,7 +418,14 @@ impl HttpClient for Ec2 {
 impl HttpConnector for Ec2 {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let signature = request.headers().get("authorization").expect("a signed request");
-        if self.model().whims.silent.is_some_and(|region| signature.contains(&format!("/{region}/"))) {
+        let (account, _) = whose(scope(signature).key);
+        let is_silent = {
+            let model = self.model();
+            let whims = &model.whims;
+            whims.silent.is_some_and(|region| signature.contains(&format!("/{region}/")))
+                || whims.silent_account.is_some_and(|silent| silent == account)
+        };
+        if is_silent {
             return HttpConnectorFuture::new(std::future::pending());
         }
         let body = request.body().bytes().expect("the query protocol has its body in memory");
@@ -399,13 +441,13 @@ impl Ec2 {
         // Both doors know the region by the signature's scope: key/date/region/ec2/aws4_request.
         // What comes with a token of another kind is not signed.
         let region = signature.split('/').nth(2).unwrap_or_default().to_owned();
-        let key = signature.split("Credential=").nth(1).unwrap_or_default();
-        let account = key.split('/').next().unwrap_or_default().to_owned();
+        let (account, only_looks) = whose(scope(signature).key);
+        let account = account.to_owned();
         let mut parameters: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
         let action = parameters.remove("Action").expect("the query protocol names an action");
         let mut model = self.model();
         let at = model.clock.now();
-        let call = Call { at, account, region, action, parameters, taken: false };
+        let call = Call { at, account, only_looks, region, action, parameters, taken: false };
         let answer = model.answer(&call);
         let call_describes = call.action == "DescribeInstances";
         model.calls.push(Call { taken: answer.is_ok(), ..call });
@@ -428,10 +470,28 @@ impl Ec2 {
 impl Model {
     fn answer(&mut self, call: &Call) -> Answer {
         self.live();
-        let refused = |r: &&Refusal| r.region == call.region && r.action == call.action;
+        let refused = |r: &&Refusal| {
+            let is_about = r.account.as_ref().is_none_or(|account| *account == call.account);
+            is_about && r.region == call.region && r.action == call.action
+        };
         if let Some(refusal) = self.refusals.iter().find(refused) {
-            let status = if refusal.code == "RequestLimitExceeded" { 503 } else { 403 };
+            let status = match refusal.code.as_str() {
+                "RequestLimitExceeded" => 503,
+                "AuthFailure" | "OptInRequired" => 401,
+                _ => 403,
+            };
             return Err((status, refusal.code.clone(), refusal.message.clone()));
+        }
+        let is_meant = |(account, region): &(String, String)| *account == call.account && *region == call.region;
+        if let Some(place) = self.throttled_once.iter().position(is_meant) {
+            self.throttled_once.remove(place);
+            return Err(throttled());
+        }
+        if self.whims.throttled_account.is_some_and(|account| account == call.account) {
+            return Err(throttled());
+        }
+        if call.only_looks && call.changes_something() {
+            return Err(no_session_policy(call));
         }
         match call.action.as_str() {
             "DescribeInstances" => self.describe_instances(call),
@@ -502,7 +562,8 @@ impl Model {
     }
 
     fn all_known(&self, call: &Call) -> Result<(), (u16, String, String)> {
-        let known = |id: &String| self.machines.get(id).is_some_and(|machine| machine.region == call.region);
+        let is_here = |machine: &Machine| machine.region == call.region && machine.account == call.account;
+        let known = |id: &String| self.machines.get(id).is_some_and(is_here);
         let mut unknown = call.ids();
         unknown.retain(|id| !known(id));
         if unknown.is_empty() {
@@ -521,7 +582,6 @@ impl Model {
         if !call.parameters.keys().all(|name| known(name)) {
             return Err((400, "UnknownParameter".into(), format!("{:?}", call.parameters.keys())));
         }
-        let throttled = || (503, "RequestLimitExceeded".to_owned(), "Request limit exceeded.".to_owned());
         if self.whims.throttled > 0 {
             self.whims.throttled -= 1;
             return Err(throttled());
@@ -548,7 +608,8 @@ impl Model {
         } else {
             (Bucket::new(5.0, 2.0), Bucket::new(1000.0, 2.0))
         };
-        let (requests, resources) = self.buckets.entry((call.region.clone(), call.action.clone())).or_insert(full);
+        let key = (call.account.clone(), call.region.clone(), call.action.clone());
+        let (requests, resources) = self.buckets.entry(key).or_insert(full);
         requests.fill(call.at);
         resources.fill(call.at);
         (requests, resources)
@@ -668,6 +729,22 @@ impl Model {
         }
         Ok(format!("<{0}Response><return>true</return></{0}Response>", call.action))
     }
+}
+
+fn throttled() -> (u16, String, String) {
+    (503, "RequestLimitExceeded".to_owned(), "Request limit exceeded.".to_owned())
+}
+
+/// A session policy allows less than the role does.
+fn no_session_policy(call: &Call) -> (u16, String, String) {
+    let Call { account, region, action, .. } = call;
+    let id = call.ids().into_iter().next().unwrap_or_default();
+    let text = format!(
+        "You are not authorized to perform this operation. User: \
+         arn:aws:sts::{account}:assumed-role/StopinatorSpoke/f is not authorized to perform: ec2:{action} on resource: \
+         arn:aws:ec2:{region}:{account}:instance/{id} because no session policy allows the ec2:{action} action"
+    );
+    (403, "UnauthorizedOperation".to_owned(), text)
 }
 
 fn describe_regions() -> String {

@@ -25,6 +25,7 @@ use aws_smithy_types::body::SdkBody;
 use jiff::Timestamp;
 
 use super::clock::Clock;
+use super::router::{scope, whose};
 use super::xml::{escape, put};
 
 /// How long RDS leaves a database stopped.
@@ -40,6 +41,8 @@ const CATEGORIES: [&str; 2] = ["notification", "availability"];
 pub struct Database {
     /// `db:orders` or `cluster:orders`.
     pub id: String,
+    /// The key of whoever may see it.
+    pub account: &'static str,
     pub region: &'static str,
     pub status: String,
     pub tags: Vec<(String, String)>,
@@ -72,6 +75,7 @@ impl Database {
         Self {
             engine: if id.starts_with(CLUSTER.prefix) { "aurora-postgresql" } else { "postgres" },
             id,
+            account: "key",
             region: "ap-northeast-2",
             status: "available".to_owned(),
             tags: Vec::new(),
@@ -130,6 +134,10 @@ impl Database {
     /// When AWS starts it, if nobody does before.
     pub fn restarts_at(&self) -> Option<Timestamp> {
         self.stopped_at.filter(|_| self.status == "stopped").map(|then| then + SEVEN_DAYS)
+    }
+
+    fn is_seen_by(&self, call: &RdsCall) -> bool {
+        self.account == call.account && self.region == call.region
     }
 
     fn kind(&self) -> Kind {
@@ -278,6 +286,10 @@ impl Event {
 pub struct RdsCall {
     /// When it came.
     pub at: Timestamp,
+    /// Whose key signed it: that of an account is the account's id, and the hub's is `key`.
+    pub account: String,
+    /// It was signed by a session that may only look.
+    pub only_looks: bool,
     pub region: String,
     pub action: String,
     pub parameters: BTreeMap<String, String>,
@@ -342,8 +354,8 @@ struct Model {
     events: Vec<Event>,
     calls: Vec<RdsCall>,
     refusals: Vec<Refusal>,
-    /// One for each region.
-    buckets: BTreeMap<String, Bucket>,
+    /// One for each account and region.
+    buckets: BTreeMap<(String, String), Bucket>,
     whims: Whims,
 }
 
@@ -504,13 +516,15 @@ impl HttpConnector for Rds {
 impl Rds {
     /// Answers a request of the query protocol with a status and XML.
     pub fn answer(&self, signature: &str, body: &[u8]) -> (u16, String) {
-        // The signature's scope: key/date/region/rds/aws4_request.
-        let scope: Vec<&str> = signature.split('/').collect();
-        let [_, _, region, "rds", ..] = scope[..] else { panic!("not signed for RDS: {signature}") };
+        let scope = scope(signature);
+        assert_eq!(scope.service, "rds", "not signed for RDS: {signature}");
+        let (account, only_looks) = whose(scope.key);
+        let (account, region) = (account.to_owned(), scope.region.to_owned());
         let mut parameters: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
         let action = parameters.remove("Action").expect("the query protocol names an action");
         let mut model = self.alive();
-        let call = RdsCall { at: model.now(), region: region.to_owned(), action, parameters, taken: false };
+        let at = model.now();
+        let call = RdsCall { at, account, only_looks, region, action, parameters, taken: false };
         let answer = model.answer(&call);
         model.calls.push(RdsCall { taken: answer.is_ok(), ..call });
         match answer {
@@ -542,12 +556,20 @@ impl Model {
 
     fn answer(&mut self, call: &RdsCall) -> Answer {
         let full = Bucket { tokens: Bucket::SIZE, filled_at: call.at };
-        if !self.buckets.entry(call.region.clone()).or_insert(full).take(call.at) {
+        if !self.buckets.entry((call.account.clone(), call.region.clone())).or_insert(full).take(call.at) {
             return Err(refused("ThrottlingException", "Rate exceeded"));
         }
         let meant = |refusal: &&Refusal| refusal.region == call.region && refusal.action == call.action;
         if let Some(refusal) = self.refusals.iter().find(meant) {
             return Err(refused(&refusal.code, &refusal.message));
+        }
+        if call.only_looks && call.changes_something() {
+            let (account, action) = (&call.account, &call.action);
+            let text = format!(
+                "User: arn:aws:sts::{account}:assumed-role/StopinatorSpoke/f is not authorized to perform: \
+                 rds:{action} because no session policy allows the rds:{action} action"
+            );
+            return Err(refused("AccessDenied", &text));
         }
         match call.action.as_str() {
             "DescribeDBInstances" => self.describe(call, INSTANCE),
@@ -607,7 +629,7 @@ impl Model {
         let selected: Vec<&Database> = self
             .databases
             .values()
-            .filter(|database| database.region == call.region && database.id.starts_with(kind.prefix))
+            .filter(|database| database.is_seen_by(call) && database.id.starts_with(kind.prefix))
             .filter(|database| only.is_none_or(|only| only.id == database.id))
             .filter(|database| filters.iter().all(|filter| database.passes(filter)))
             .filter(|database| database.id.as_str() > after)
@@ -646,7 +668,7 @@ impl Model {
             .events
             .iter()
             .enumerate()
-            .filter(|(_, event)| event.source.starts_with(kind.prefix) && self.region_of(event) == call.region)
+            .filter(|(_, event)| event.source.starts_with(kind.prefix) && self.is_told_to(event, call))
             .filter(|(_, event)| since <= event.at && event.at + self.whims.late <= then)
             .filter(|(_, event)| categories.is_empty() || categories.iter().any(|category| category == event.category))
             .filter(|(_, event)| !(self.whims.lose)(event))
@@ -671,10 +693,16 @@ impl Model {
         self.databases.get(&event.source).map_or("ap-northeast-2", |database| database.region)
     }
 
+    /// So it is with its account.
+    fn is_told_to(&self, event: &Event, call: &RdsCall) -> bool {
+        let account = self.databases.get(&event.source).map_or("key", |database| database.account);
+        account == call.account && self.region_of(event) == call.region
+    }
+
     fn named(&self, call: &RdsCall, kind: Kind, name: &str) -> Result<&Database, Refused> {
         let database = self.databases.get(&format!("{}{name}", kind.prefix));
         database
-            .filter(|database| database.region == call.region)
+            .filter(|database| database.is_seen_by(call))
             .ok_or_else(|| refused(kind.not_found, &format!("{} {name} not found.", kind.noun)))
     }
 
