@@ -53,6 +53,7 @@ fn fleet(region: &Region) -> Vec<Resource> {
             tag: Some(["true", "false", "office hours", "yes"][n % 4].into()),
             launch: Launch { started_at: Some("2026-11-20T09:00:00Z".parse().expect("a time")), ..Launch::default() },
             hold: None,
+            owner: None,
             last_stop: LastStop::Unknown,
             last_start: LastStart::BySomebody,
             status: None,

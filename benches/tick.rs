@@ -114,6 +114,7 @@ fn fleet(region: &Region, now: Timestamp) -> Vec<Resource> {
         state: if n.is_multiple_of(2) { State::Running } else { State::Stopped },
         tag: Some(TAGS[n / 2 % TAGS.len()].into()),
         hold: n.is_multiple_of(20).then(|| "until 2026-11-20 18:00".into()),
+        owner: None,
         launch: Launch { started_at: Some(now - hours(n % 50)), ..Launch::default() },
         last_stop: LastStop::BySomebody(Some(now - hours(n % 30))),
         last_start: LastStart::BySomebody,

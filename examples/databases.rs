@@ -108,6 +108,7 @@ fn reduce(case: &Case, settings: &Settings) -> Result<Resource, Box<dyn Error>> 
         status: (!says_all && !is_unhealthy(told.status)).then(|| told.status.into()),
         tag: Some(case.tag.as_str().into()),
         hold: case.hold.as_deref().map(Into::into),
+        owner: None,
         launch: Launch { started_at: case.created.map(whole_seconds).transpose()?, ..Launch::default() },
         last_start: LastStart::NotTold,
         last_stop: stopped.map_or(LastStop::Unknown, |stopped| LastStop::BySomebody(Some(stopped))),

@@ -147,6 +147,8 @@ class _Resolver:
         name, path = self._name(resource), self._of(said.get("Properties", {}).get("Path", "/"))
         path = "/" if path is NO_VALUE else path
         forms = {
+            "AWS::Events::ApiDestination": ("events", True, f"api-destination/{name}/0c5f6a2e"),
+            "AWS::Events::Connection": ("events", True, f"connection/{name}/0c5f6a2e"),
             "AWS::Events::Rule": ("events", True, f"rule/{name}"),
             "AWS::IAM::ManagedPolicy": ("iam", False, f"policy{path}{name}"),
             "AWS::IAM::Role": ("iam", False, f"role{path}{name}"),

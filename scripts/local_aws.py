@@ -40,8 +40,9 @@ UNKNOWN_TO_MINISTACK = re.compile(r"^  \w+:\n    Type: AWS::Logs::QueryDefinitio
 # on a busy machine is in the log group only after that process's next invocation, if there is one. And like RDS, it
 # says nothing of the cluster or the source that a database does not have, where ministack says an empty text. And like
 # STS, if it is to, it gives no credentials of a role that is not there in that account; it never asks for whom. And in
-# one account it can be as STS is on a bad day.
+# one account it can be as STS is on a bad day. And its CloudFormation makes what its EventBridge knows anyway.
 MINISTACK = r"""
+import json
 import os
 import re
 from functools import partialmethod
@@ -50,6 +51,23 @@ from ministack.core.lambda_runtime import Worker
 from ministack.services import iam, rds, sts
 told, nothing = rds._instance_xml, r"<(DBClusterIdentifier|ReadReplicaSourceDBInstanceIdentifier)></\1>"
 rds._instance_xml = lambda instance: re.sub(nothing, "", told(instance))
+from ministack.services import eventbridge
+from ministack.services.cloudformation import provisioners
+def maker(make):
+    def create(logical_id, properties, stack):
+        name = provisioners._physical_name(stack, logical_id, max_len=64)
+        status, _, said = make({**properties, "Name": name})
+        if status != 200:
+            raise ValueError(said)
+        return name, {"Arn": next(value for key, value in json.loads(said).items() if key.endswith("Arn"))}
+    return create
+for kind, make, remove in (
+    ("Connection", eventbridge._create_connection, eventbridge._delete_connection),
+    ("ApiDestination", eventbridge._create_api_destination, eventbridge._delete_api_destination),
+):
+    provisioners._RESOURCE_HANDLERS["AWS::Events::" + kind] = {
+        "create": maker(make), "delete": lambda name, properties, remove=remove: remove({"Name": name}),
+    }
 Worker._drain_stderr_bounded = partialmethod(
     Worker._drain_stderr_bounded, first_line_wait=5, idle_confirm=0.5, hard_cap=30
 )

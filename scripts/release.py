@@ -59,6 +59,13 @@ DEFAULTS = {
     "TickRuleState": "DISABLED",
 }
 
+# For the rules that carry messages to people there is no room in the plain template. It is as if nobody wanted them:
+# conditions that are never true, and parameters that nobody is asked for. Events and notices of schedules are there.
+MESSAGES = {"NoticeByRule", "NoticeByScheduler", "ChatIsTold", "MailIsTold", "OwnTopicIsTold", "SlackIsTold"}
+MESSAGE_PARAMETERS = {
+    "NoticeScheduleExpression", "NoticeRuleState", "ChatTopicArn", "MessagesByMail", "SlackWebhookUrl",
+}
+
 CODE_PARAMETERS = {
     "CodeBucket": {
         "Type": "String",
@@ -143,16 +150,64 @@ def write_command_line(wheel, version, directory):
     path.write_bytes(gzip.compress(packed.getvalue(), mtime=0))
 
 
+def decided(value, always, never):
+    """The same with what these conditions choose, of which some are always true and others never."""
+    if isinstance(value, dict):
+        condition, yes, no = value["Fn::If"] if value.keys() == {"Fn::If"} else (None, None, None)
+        if condition in always | never:
+            return decided(yes if condition in always else no, always, never)
+        return {key: decided(member, always, never) for key, member in value.items()}
+    if isinstance(value, list):
+        members = [(member, decided(member, always, never)) for member in value]
+        # What was nothing before is one side of a choice that is still open.
+        return [chosen for member, chosen in members if member == chosen or chosen != {"Ref": "AWS::NoValue"}]
+    return value
+
+
+def without_messages(template):
+    """Takes away the messages to people, and what is there for nothing else."""
+    conditions, resources = template["Conditions"], template["Resources"]
+    alternatives = {name: said["Fn::Or"] for name, said in conditions.items() if "Fn::Or" in said}
+    for name, members in alternatives.items():
+        members[:] = [member for member in members if member.get("Condition") not in MESSAGES]
+        if len(members) == 1:  # then it is another name for it
+            for resource in resources.values():
+                if resource.get("Condition") == name:
+                    resource["Condition"] = members[0]["Condition"]
+            del conditions[name]
+    for name in MESSAGES:
+        del conditions[name]
+    for name in MESSAGE_PARAMETERS:
+        del template["Parameters"][name]
+    for group in template["Metadata"][INTERFACE]["ParameterGroups"]:
+        group["Parameters"] = [name for name in group["Parameters"] if name not in MESSAGE_PARAMETERS]
+    spoken = re.compile("|".join(MESSAGE_PARAMETERS))
+    for name, rule in list(template["Rules"].items()):
+        rule["Assertions"] = [said for said in rule["Assertions"] if not spoken.search(json.dumps(said))]
+        if not rule["Assertions"]:
+            del template["Rules"][name]
+    template["Resources"] = {
+        name: decided(said, {said.get("Condition")} - {None}, MESSAGES)
+        for name, said in resources.items() if said.get("Condition") not in MESSAGES
+    }
+
+
 def shortened(template):
     """Takes away what the plain template has no room for, and what is missed least.
 
-    Labels of parameters and descriptions of outputs: their names say nearly the same. What a value must be, where
-    CloudFormation says it as well when it refuses one: it names the list or the limit, or the pattern, and that of an
-    ARN or an id can be read. And of a long description all but its first sentence, which has what must be known.
+    Labels of parameters and descriptions of outputs: their names say nearly the same. What a value must
+    be, where CloudFormation says it as well when it refuses one: it names the list or the limit, or the pattern, and
+    that of an ARN or an id can be read. Of a long description all but its first sentence, which has what must be known.
+    And which list it is that has a gap.
     """
     del template["Metadata"][INTERFACE]["ParameterLabels"]
     for output in template["Outputs"].values():
         del output["Description"]
+    gaps = template["Rules"]["NoListHasAGap"]
+    gaps["Assertions"] = [{
+        "Assert": {"Fn::And": [said["Assert"] for said in gaps["Assertions"]]},
+        "AssertDescription": "A list has an empty member; write one comma between two members",
+    }]
     for parameter in template["Parameters"].values():
         pattern = parameter.get("AllowedPattern", "")
         if {"AllowedValues", "MinValue"} & parameter.keys() or pattern.startswith(READABLE):
@@ -181,6 +236,7 @@ def plain_template(version):
         parameters[name]["Default"] = default
     parameters["Architecture"]["Description"] = "Processor architecture. The bucket must hold the package for it."
     template["Parameters"] = parameters
+    without_messages(template)
     shortened(template)
     # The name of the package holds version and architecture: a template never meets another version's code,
     # and a new version is new code to Lambda.
@@ -208,7 +264,7 @@ TAGS = {"Ref", *(f"Fn::{name}" for name in ("GetAtt", "If", "Sub", "Join", "Sele
 
 def word(text):
     """A text of YAML, bare if nobody can take it for anything else."""
-    bare = re.fullmatch(r"[A-Za-z][A-Za-z0-9_./-]*", text)
+    bare = re.fullmatch(r"[A-Za-z]([A-Za-z0-9_./()'*-]|:(?=[A-Za-z:])| (?=[A-Za-z0-9(]))*", text)
     if bare and text.lower() not in ("true", "false", "yes", "no", "on", "off", "y", "n", "null"):
         return text
     double = json.dumps(text, ensure_ascii=False)

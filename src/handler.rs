@@ -1,13 +1,17 @@
 //! One invocation: trigger in, report out.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
 
+use crate::aws::tell::{TO_TELL, Untold, tell};
 use crate::aws::{CallError, Clients};
+use crate::plan::Notice;
 use crate::report::chunks::Chunks;
+use crate::report::events::{self, Teller, Told};
 use crate::report::response::{RESPONSE_LIMIT_BYTES, Response};
 use crate::report::verdict::Unfinished;
 use crate::report::{HeldBack, metrics};
@@ -16,11 +20,12 @@ use crate::settings::Settings;
 use crate::telemetry;
 use crate::trigger::{self, TriggerError};
 
-/// What lives as long as the process: settings and clients. Each invocation stands alone.
+/// What lives as long as the process: settings, clients, and what was told already.
 #[derive(Debug)]
 pub struct Handler {
     settings: Settings,
     clients: Clients,
+    told: Mutex<Told>,
 }
 
 /// One invocation, as Lambda hands it over.
@@ -30,6 +35,8 @@ pub struct Invocation<'a> {
     pub trigger: &'a str,
     /// Lambda's id of the request; it stands in every line about an instance or the run.
     pub request_id: &'a str,
+    /// The function's ARN, whose account is its own.
+    pub function_arn: &'a str,
     /// The handler's clock.
     pub now: Timestamp,
     /// When Lambda ends the invocation; the answer comes before.
@@ -65,7 +72,7 @@ impl Handler {
     /// A handler for one deployment.
     #[must_use]
     pub fn new(settings: Settings, clients: Clients) -> Self {
-        Self { settings, clients }
+        Self { settings, clients, told: Mutex::default() }
     }
 
     /// Handles an invocation.
@@ -85,7 +92,7 @@ impl Handler {
 
     async fn attempt(
         &self,
-        Invocation { trigger, request_id, now, deadline }: Invocation<'_>,
+        Invocation { trigger, request_id, function_arn, now, deadline }: Invocation<'_>,
     ) -> Result<Answer, HandlerError> {
         let began = Instant::now();
         if let Some(targets) = trigger::chunks(trigger, &self.settings)?
@@ -98,12 +105,24 @@ impl Handler {
         }
         let request = trigger::parse(trigger, &self.settings, now)?;
         let time = deadline.duration_since(now).try_into().unwrap_or_default();
+        let clock = self.clients.clock(time);
         // The clock's last digits: enough for pauses that keep step with nobody's.
         let seed = u64::from(now.subsec_nanosecond().unsigned_abs());
-        let report = run(&self.settings, &self.clients, &request, time, seed).await;
+        let teller = Teller::new(function_arn, &self.settings.function_name, request_id);
+        let told = || self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let ahead =
+            |notices: Vec<Notice<'_>>| events::of_notices(notices, &request, &self.settings, &teller, &mut told());
+        let untold = |untold: Untold| telemetry::log_untold(&untold, request_id);
+        let report = run(&self.settings, &self.clients, &request, (time, seed), ahead, untold).await;
         let took = began.elapsed();
         telemetry::log_run(&report, request_id, took);
         telemetry::write_metrics(&metrics::document(&report, &self.settings.function_name, request_id, took, now));
+        if self.settings.events {
+            let events = events::of_run(&report, &request, &self.settings, &teller, &mut told());
+            // Of what is left, the answer needs some too.
+            let left = time.saturating_sub(clock.now()) / 3;
+            tell(&self.clients, &events, TO_TELL.min(left)).await.into_iter().for_each(untold);
+        }
         match report.verdict() {
             Ok(()) => Ok(Answer::Run(Response::new(report, RESPONSE_LIMIT_BYTES))),
             Err(unfinished) => Err(HandlerError::Unfinished(unfinished, report.summary().to_string())),
@@ -142,8 +161,8 @@ impl HandlerError {
         match self {
             Self::Trigger(TriggerError::Stale(_)) => "stale-event",
             Self::Trigger(_) => "bad-trigger",
-            Self::Unfinished(Unfinished::TooMany { .. } | Unfinished::TooManyIn(..), _) => "too-many",
-            Self::Unfinished(Unfinished::Left, _) | Self::Accounts(_) => "unfinished",
+            Self::Unfinished(unfinished, _) => unfinished.code(),
+            Self::Accounts(_) => Unfinished::Left.code(),
         }
     }
 }

@@ -36,7 +36,8 @@ async fn main() -> ExitCode {
         // Lambda's deadline lies ahead; local emulators send any number.
         let deadline = deadline.filter(|deadline| *deadline > now).unwrap_or(now + LOCAL_TIMEOUT);
         let (trigger, request_id) = (event.payload.get(), &*event.context.request_id);
-        handler.handle(Invocation { trigger, request_id, now, deadline }).await
+        let function_arn = &*event.context.invoked_function_arn;
+        handler.handle(Invocation { trigger, request_id, function_arn, now, deadline }).await
     });
     match lambda_runtime::run(service).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! Where something is: an account and a region.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -98,19 +99,45 @@ impl TryFrom<String> for AccountId {
     }
 }
 
-/// An account and a region. What differs by it: clients, credentials, token buckets.
+/// An account and a region. What differs by it: credentials, token buckets. Shared by all that is there, which is much.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct Place(Arc<AccountAndRegion>);
+
+/// What a place is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountAndRegion {
     /// The account; none where there is only the function's own.
     pub account: Option<AccountId>,
     /// The region.
     pub region: Region,
 }
 
+impl Place {
+    /// A region of an account.
+    #[must_use]
+    pub fn new(account: Option<AccountId>, region: Region) -> Self {
+        Self(Arc::new(AccountAndRegion { account, region }))
+    }
+
+    /// The same region in an account.
+    #[cfg(test)]
+    pub(crate) fn of(&self, account: AccountId) -> Self {
+        Self::new(Some(account), self.region.clone())
+    }
+}
+
+impl Deref for Place {
+    type Target = AccountAndRegion;
+
+    fn deref(&self) -> &AccountAndRegion {
+        &self.0
+    }
+}
+
 impl From<Region> for Place {
     /// A region of the function's own account, where there is no other.
     fn from(region: Region) -> Self {
-        Self { account: None, region }
+        Self::new(None, region)
     }
 }
 
@@ -160,9 +187,11 @@ mod tests {
 
     #[test]
     fn places_stand_in_the_order_of_account_and_region() {
-        let place = |account: Option<&str>, region: &str| Place {
-            account: account.map(|account| AccountId::try_from(account.to_owned()).unwrap()),
-            region: Region::try_from(region.to_owned()).unwrap(),
+        let place = |account: Option<&str>, region: &str| {
+            Place::new(
+                account.map(|account| AccountId::try_from(account.to_owned()).unwrap()),
+                Region::try_from(region.to_owned()).unwrap(),
+            )
         };
         let mut places = [
             place(Some("222222222222"), "ap-northeast-2"),

@@ -1,8 +1,10 @@
-//! How far a hub reaches: which errors say that nobody may look, and when so many do that the fault is the hub's.
+//! How far a run reaches: which errors say that nobody may look, when so many do that the fault is the hub's, and in which
+//! region nobody answers.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::place::AccountId;
+use crate::place::{AccountId, Region};
 
 /// How far a hub reached into the accounts that it looks after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +49,35 @@ pub fn is_denial(code: &str) -> bool {
     )
 }
 
+/// Where nobody answers, region by region: one that is silent must not take the time of all the others.
+#[derive(Debug, Default)]
+pub struct Silence(RefCell<BTreeMap<Region, usize>>);
+
+impl Silence {
+    /// So many in a row are no accident.
+    const TOO_MANY: usize = 8;
+
+    /// Whether so many have given no answer there that nobody else need be asked.
+    #[must_use]
+    pub fn is_in(&self, region: &Region) -> bool {
+        self.0.borrow().get(region).is_some_and(|in_a_row| *in_a_row >= Self::TOO_MANY)
+    }
+
+    /// Hears whether there was an answer, whatever it said.
+    pub fn hear(&self, region: &Region, is_answer: bool) {
+        let mut in_a_row = self.0.borrow_mut();
+        if is_answer {
+            in_a_row.remove(region);
+        } else {
+            *in_a_row.entry(region.clone()).or_default() += 1;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::account;
+    use crate::testing::{account, region};
 
     #[test]
     fn all_or_most_of_those_before_is_lost() {
@@ -71,6 +98,21 @@ mod tests {
         ] {
             assert_eq!(is_lost(&set(asked), &set(out), &set(before)), lost, "{asked:?} {out:?} {before:?}");
         }
+    }
+
+    #[test]
+    fn eight_in_a_row_are_silence() {
+        let (silence, here, there) = (Silence::default(), region("eu-west-1"), region("us-east-1"));
+        for _ in 0..7 {
+            silence.hear(&here, false);
+        }
+        assert!(!silence.is_in(&here));
+        silence.hear(&here, true);
+        for _ in 0..8 {
+            assert!(!silence.is_in(&here));
+            silence.hear(&here, false);
+        }
+        assert!(silence.is_in(&here) && !silence.is_in(&there));
     }
 
     #[test]

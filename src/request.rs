@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::action::RequestedAction;
 use crate::place::{AccountId, Region};
@@ -25,6 +25,10 @@ pub struct Request {
     pub regions: Vec<Region>,
     /// Only these accounts, where given; never empty. They narrow and never widen.
     pub accounts: Option<BTreeSet<AccountId>>,
+    /// How far ticks lie apart, where whoever sends them says so.
+    pub tick: Option<SignedDuration>,
+    /// Whether what is planned is to be told to people, as a notice.
+    pub notice: bool,
     /// Whether the answer is to have sums alone, and no list.
     pub counts_alone: bool,
 }

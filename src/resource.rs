@@ -296,6 +296,9 @@ pub struct Resource {
     pub tag: Option<Box<str>>,
     /// The value of the hold's tag, as it was found.
     pub hold: Option<Box<str>>,
+    /// Whom to tell of it: the value of the owner's tag.
+    /// Boxed twice, since there are many and most have none.
+    pub owner: Option<Box<Box<str>>>,
     /// How it was launched, and when it last started.
     pub launch: Launch,
     /// What is told of its last start.
@@ -307,6 +310,12 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// Whom to tell of it, where that is known.
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_ref().map(|owner| &***owner)
+    }
+
     /// Whether it is a database of which RDS was not asked, or did not answer, what became of it before.
     #[must_use]
     pub fn log_was_not_read(&self) -> bool {

@@ -1,6 +1,5 @@
 //! One run: look, plan, carry out. What was planned is what is done; nothing is looked at again in between.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +9,20 @@ use futures_util::future::{join, join_all};
 use futures_util::stream::{self, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::action::{Action, Outcome};
+use crate::action::{Action, Outcome, RequestedAction};
 use crate::aws::accounts::{Entered, Hub, Look};
 use crate::aws::clock::Clock;
+use crate::aws::tell::{TO_TELL, Untold, tell};
 use crate::aws::{CALLS_AT_ONCE, CallError, Clients, Ec2, Rds, execute, observe, rds, verify};
 use crate::ec2::executor::{Executor, Target};
-use crate::place::{AccountId, Place, Region};
-use crate::plan::{Extent, Looked, depends_on_history, plan};
+use crate::place::{AccountId, Place};
+use crate::plan::{Ahead, Extent, Looked, Notice, depends_on_history, notices, plan, stops};
 use crate::rds::executor::{Executor as RdsExecutor, Target as RdsTarget};
-use crate::reach::Reach;
+use crate::reach::{Reach, Silence};
+use crate::report::events::Event;
 use crate::report::{Report, Row, Unobserved, is_open};
 use crate::request::Request;
-use crate::resource::{Kind, Resource, ResourceId};
+use crate::resource::{Kind, Resource, ResourceId, State};
 use crate::settings::Settings;
 use crate::settled::Settled;
 
@@ -71,12 +72,25 @@ pub struct Found {
 }
 
 /// Carries out a request within `time`, the report included; a dry one ends with the plan. `seed` spreads the pauses,
-/// and draws who is tried first.
-pub async fn run(settings: &Settings, clients: &Clients, request: &Request, time: Duration, seed: u64) -> Report {
+/// and draws who is tried first. Of stops that are ahead the event bus is told while others are acted on; `untold` hears
+/// what it was not.
+pub async fn run(
+    settings: &Settings,
+    clients: &Clients,
+    request: &Request,
+    (time, seed): (Duration, u64),
+    ahead: impl FnOnce(Vec<Notice<'_>>) -> Vec<Event>,
+    untold: impl FnOnce(Untold),
+) -> Report {
     let nobody = |_| ();
     let run = Run::begin(settings, clients, request, time, seed).await;
-    let mut report = run.look(&nobody).await;
-    run.carry_out(&mut report, &nobody).await;
+    let found = run.find(&nobody).await;
+    let notices = ahead(run.notices(&found));
+    let mut report = run.plan(found);
+    let told = tell(clients, &notices, TO_TELL.min(time / 20));
+    if let (Some(left), ()) = join(told, run.carry_out(&mut report, &nobody)).await {
+        untold(left);
+    }
     report
 }
 
@@ -113,7 +127,7 @@ impl<'a> Run<'a> {
         let (mut ec2, mut rds) = (BTreeMap::new(), BTreeMap::new());
         for (account, session) in accounts {
             for region in &request.regions {
-                let place = Place { account: *account, region: region.clone() };
+                let place = Place::new(*account, region.clone());
                 rds.extend(clients.open_rds(&place, *session, &clock).map(|rds| (place.clone(), rds)));
                 ec2.extend(clients.open(&place, *session, &clock).map(|ec2| (place, ec2)));
             }
@@ -125,6 +139,24 @@ impl<'a> Run<'a> {
     #[must_use]
     pub fn and_what_if(self) -> Self {
         Self { what_if: true, ..self }
+    }
+
+    /// Which stops are ahead, and to be told now: those by schedules on a tick, those by the stop rule where a dry run asks
+    /// for it. Nothing is ahead where nothing is ever stopped.
+    #[must_use]
+    pub fn notices<'f>(&self, found: &'f Found) -> Vec<Notice<'f>> {
+        match self.ahead() {
+            _ if !self.settings.events || self.settings.dry_run => Vec::new(),
+            _ if self.request.notice => stops(self.settings, self.request, found.resources()),
+            Some(ahead) => notices(self.settings, &ahead, found.resources()),
+            None => Vec::new(),
+        }
+    }
+
+    /// What a tick asks about the stops that are ahead; a dry one tells nobody, but people may ask what it would tell.
+    fn ahead(&self) -> Option<Ahead> {
+        let is_tick = self.request.action == RequestedAction::Schedule;
+        Ahead::of(self.settings, self.request).filter(|_| is_tick && (self.what_if || !self.request.dry_run))
     }
 
     /// Looks everywhere, and plans: the report of which nothing has been done. `tell` hears of each page.
@@ -155,7 +187,8 @@ impl<'a> Run<'a> {
                     let look = self.find_databases(rds, place, until, &page);
                     Some(self.guarded(place, Look::Databases, "DescribeDBInstances", &silence, until, look).await)
                 };
-                (place, join(instances, databases).await)
+                // On the heap: 64 of these at once are much for a stack.
+                (place, Box::pin(join(instances, databases)).await)
             })
             .buffer_unordered(CALLS_AT_ONCE);
         while let Some((place, (instances, databases))) = looks.next().await {
@@ -237,11 +270,11 @@ impl<'a> Run<'a> {
         if let Some(denial) = self.denial(place, what) {
             return Err(Blind::Denied(denial));
         }
-        if silence.is_in(place) {
+        if silence.is_in(&place.region) {
             return Err(CallError::without_answer(call, "not asked: others in this region gave no answer").into());
         }
         let answer = self.clock.before(until, look).await.unwrap_or_else(|| Err(no_answer(call)));
-        silence.hear(place, &answer);
+        silence.hear(&place.region, !matches!(&answer, Err(error) if !error.is_answer));
         answer.map_err(Into::into)
     }
 
@@ -298,7 +331,17 @@ impl<'a> Run<'a> {
         let without_hold = |database: &Resource| Resource { hold: None, ..database.clone() };
         let is_asked =
             |one: &Resource| depends(one) || (self.what_if && one.hold.is_some() && depends(&without_hold(one)));
-        let asked: Vec<&mut Resource> = databases.iter_mut().filter(|one| is_asked(one)).collect();
+        // For a notice alone: of what will run, whether it will be stopped.
+        let ahead = self.ahead();
+        let is_asked_ahead = |one: &Resource| {
+            let will_run = !matches!(one.state, State::Stopped | State::Stopping);
+            let by_then = || Resource { state: State::Running, status: None, ..one.clone() };
+            let mut questions = ahead.iter().flat_map(|ahead| [&ahead.not_yet, &ahead.due]);
+            will_run && questions.any(|question| depends_on_history(self.settings, question, &by_then()))
+        };
+        let is_for_notices_alone = !databases.iter().any(is_asked);
+        let asked: Vec<&mut Resource> =
+            databases.iter_mut().filter(|one| is_asked(one) || is_asked_ahead(one)).collect();
         let kinds: BTreeSet<Kind> = asked.iter().map(|database| database.id.kind()).collect();
         if kinds.is_empty() {
             drop(asked);
@@ -318,7 +361,8 @@ impl<'a> Run<'a> {
                 None => Some(no_answer("DescribeEvents").into()),
             },
         };
-        Ok((databases, without_history))
+        // Nobody's run fails for want of a notice.
+        Ok((databases, without_history.filter(|_| !is_for_notices_alone)))
     }
 
     /// EC2 at each of the places, to ask what is beside the plan.
@@ -413,27 +457,6 @@ enum Blind {
 impl From<CallError> for Blind {
     fn from(error: CallError) -> Self {
         Self::Failed(error)
-    }
-}
-
-/// Where nobody answers, region by region: one that is silent must not take the time of all the others.
-#[derive(Default)]
-struct Silence(RefCell<BTreeMap<Region, usize>>);
-
-impl Silence {
-    /// So many in a row are no accident.
-    const TOO_MANY: usize = 8;
-
-    fn is_in(&self, place: &Place) -> bool {
-        self.0.borrow().get(&place.region).is_some_and(|count| *count >= Self::TOO_MANY)
-    }
-
-    fn hear<T>(&self, place: &Place, answer: &Result<T, CallError>) {
-        let mut in_a_row = self.0.borrow_mut();
-        match answer {
-            Err(error) if !error.is_answer => *in_a_row.entry(place.region.clone()).or_default() += 1,
-            _ => drop(in_a_row.remove(&place.region)),
-        }
     }
 }
 

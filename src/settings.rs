@@ -15,7 +15,7 @@ use crate::quote;
 use crate::zone::zone;
 
 /// Every variable that this function reads under its own prefix.
-pub const NAMES: [&str; 17] = [
+pub const NAMES: [&str; 19] = [
     "STOPINATOR_TAG_KEY",
     "STOPINATOR_SERVICES",
     "STOPINATOR_ACTION",
@@ -33,10 +33,13 @@ pub const NAMES: [&str; 17] = [
     "STOPINATOR_SPOKE_ROLE",
     "STOPINATOR_EXTERNAL_ID",
     "STOPINATOR_MAX_ACTIONS_PER_ACCOUNT",
+    "STOPINATOR_EVENTS",
+    "STOPINATOR_NOTICE_MINUTES",
 ];
 
 /// How far one deployment may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Settings {
     /// The tag key that selects an instance; case-sensitive, 1 to 123 characters, never under `aws:`.
     pub tag_key: Box<str>,
@@ -64,6 +67,10 @@ pub struct Settings {
     pub function_name: Box<str>,
     /// The regions of this deployment: sorted, each once, at least one.
     pub regions: Vec<Region>,
+    /// Whether it tells the account's event bus what it did.
+    pub events: bool,
+    /// How long before a stop by a schedule its notice is told; `None` is not at all.
+    pub notice: Option<SignedDuration>,
     /// The function's own region, where that is told.
     pub own_region: Option<Region>,
     /// Which accounts it looks after; none where that is its own alone.
@@ -189,11 +196,20 @@ impl Settings {
             }),
             function_name: reader.read("AWS_LAMBDA_FUNCTION_NAME", "stopinator", |text| Ok(text.into())),
             regions: reader.regions(),
+            events: reader.read("STOPINATOR_EVENTS", false, boolean),
+            notice: reader.read("STOPINATOR_NOTICE_MINUTES", None, |text| match whole_number(text)? {
+                0 => Ok(None),
+                minutes @ 5..=120 => Ok(Some(SignedDuration::from_mins(minutes.into()))),
+                minutes => Err(format!("`{minutes}` is out of range; give 5 to 120 minutes, or 0 for no notice")),
+            }),
             own_region: reader.read("AWS_REGION", None, |text| {
                 Region::try_from(text.to_owned()).map(Some).map_err(|error| error.to_string())
             }),
             accounts: reader.accounts(),
         };
+        if settings.notice.is_some() && !settings.events {
+            reader.refuse("STOPINATOR_NOTICE_MINUTES", "a notice is an event; set STOPINATOR_EVENTS=true as well");
+        }
         if reader.problems.is_empty() { Ok(settings) } else { Err(SettingsError { problems: reader.problems }) }
     }
 
@@ -410,6 +426,8 @@ mod tests {
                 hand_start_limit: None,
                 function_name: "stopinator".into(),
                 regions: vec![region("ap-northeast-2")],
+                events: false,
+                notice: None,
                 own_region: Some(region("ap-northeast-2")),
                 accounts: None,
             }
@@ -430,6 +448,8 @@ mod tests {
             ("STOPINATOR_MAX_ACTIONS", "0"),
             ("STOPINATOR_MAX_EVENT_AGE_MINUTES", "0"),
             ("STOPINATOR_HAND_START_HOURS", "8"),
+            ("STOPINATOR_EVENTS", "true"),
+            ("STOPINATOR_NOTICE_MINUTES", "15"),
             ("AWS_LAMBDA_FUNCTION_NAME", "evening"),
             ("STOPINATOR_REGIONS", "us-east-1, eu-west-1,us-east-1"),
         ])
@@ -450,6 +470,8 @@ mod tests {
                 hand_start_limit: Some(SignedDuration::from_hours(8)),
                 function_name: "evening".into(),
                 regions: vec![region("eu-west-1"), region("us-east-1")],
+                events: true,
+                notice: Some(SignedDuration::from_mins(15)),
                 own_region: Some(region("ap-northeast-2")),
                 accounts: None,
             }
@@ -544,6 +566,10 @@ mod tests {
             ("STOPINATOR_EXTERNAL_ID", "x"),
             ("STOPINATOR_EXTERNAL_ID", "two words"),
             ("STOPINATOR_MAX_ACTIONS_PER_ACCOUNT", "few"),
+            ("STOPINATOR_EVENTS", "some"),
+            ("STOPINATOR_NOTICE_MINUTES", "15"),
+            ("STOPINATOR_NOTICE_MINUTES", "4"),
+            ("STOPINATOR_NOTICE_MINUTES", "121"),
             ("STOPINATOR_TAGKEY", "Stopinator"),
         ] {
             let error = read(&[(name, bad)]).expect_err(bad);

@@ -20,6 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use crate::action::{Action, Outcome};
+use crate::aws::tell::Untold;
 use crate::ec2::executor::UNTRIED;
 use crate::place::{AccountId, Region};
 use crate::reason::Reason;
@@ -131,6 +132,11 @@ pub fn log_run(report: &Report, request_id: &str, took: Duration) {
         duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "run finished"
     );
+}
+
+/// Logs that people, or programs, have not heard of something.
+pub fn log_untold(untold: &Untold, request_id: &str) {
+    tracing::warn!(requestId = request_id, events = untold.events, detail = &*untold.why, "events not sent");
 }
 
 /// The text of one of those that the role may not act on; first of one that AWS spoke of.

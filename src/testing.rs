@@ -40,6 +40,7 @@ pub(crate) fn instance() -> Resource {
         status: None,
         tag: Some("true".into()),
         hold: None,
+        owner: None,
         launch: Launch { started_at: Some(at("2026-11-20T09:00:00Z")), ..Launch::default() },
         last_start: LastStart::BySomebody,
         last_stop: LastStop::Unknown,
@@ -52,6 +53,7 @@ pub(crate) fn row(number: u32, planned: Option<Action>, outcome: Option<Outcome>
     let entry = Entry {
         id: resource_id(&format!("i-{number:08x}")),
         name: None,
+        owner: None,
         place: Some(region("ap-northeast-2").into()),
         launch: Launch::default(),
         decision: planned.map_or(Decision::Keep(Why::OptedOut), Decision::Act),
@@ -72,6 +74,7 @@ pub(crate) fn report(instances: Vec<Row>) -> Report {
         reach: None,
         held_back_by: None,
         held_back: Vec::new(),
+        notice: false,
         counts_alone: false,
     }
 }

@@ -53,6 +53,12 @@ pub enum TriggerError {
     /// Databases, in a deployment that looks after none.
     #[error("`databases`: this deployment looks after instances only; STOPINATOR_SERVICES=ec2,rds adds databases")]
     NoDatabases,
+    /// Ticks that lie too near or too far.
+    #[error("`tick_minutes`: {0} is out of range; give 1 to 60, on `schedule` alone")]
+    Tick(u32),
+    /// A notice of what is not a dry run of the stop rule.
+    #[error("`notice`: a notice is for `stop` with `dry_run`, and for events, which STOPINATOR_EVENTS=true asks for")]
+    Notice,
     /// Accounts, in a deployment that looks after its own alone.
     #[error("`{0}`: this deployment looks after its own account only; STOPINATOR_ACCOUNTS adds others")]
     NoAccounts(&'static str),
@@ -154,6 +160,10 @@ struct Command {
     #[serde(default, deserialize_with = "given")]
     accounts: Option<Vec<AccountId>>,
     #[serde(default, deserialize_with = "given")]
+    tick_minutes: Option<u32>,
+    #[serde(default, deserialize_with = "given")]
+    notice: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
     report: Option<Told>,
 }
 
@@ -240,6 +250,8 @@ impl ScheduledEvent {
             databases: None,
             regions: None,
             accounts: None,
+            tick_minutes: None,
+            notice: None,
             report: None,
         })
     }
@@ -250,9 +262,17 @@ impl Command {
         if settings.accounts.is_some() && self.databases.is_some() && self.accounts.is_none() {
             return Err(TriggerError::NoAccount);
         }
+        let is_tick = self.action == RequestedAction::Schedule;
+        if let Some(minutes) = self.tick_minutes.filter(|minutes| !is_tick || !(1..=60).contains(minutes)) {
+            return Err(TriggerError::Tick(minutes));
+        }
+        let notice = self.notice == Some(true);
+        if notice && (self.action != RequestedAction::Stop || self.dry_run != Some(true) || !settings.events) {
+            return Err(TriggerError::Notice);
+        }
         let looks_ahead = self.dry_run == Some(true);
         let (time, instant) = match self.time {
-            Some(Time(time)) if looks_ahead => (time, time),
+            Some(Time(time)) if looks_ahead && !notice => (time, time),
             Some(Time(time)) => (check_age(time, settings.max_event_age, now)?, now),
             None => (now, now),
         };
@@ -271,6 +291,8 @@ impl Command {
                 // Which there are, the organization may have to tell; what is none of them is told then.
                 accounts => accounts.map(|accounts| not_empty("accounts", accounts)).transpose()?,
             },
+            tick: self.tick_minutes.map(|minutes| SignedDuration::from_mins(minutes.into())),
+            notice,
             counts_alone: self.report == Some(Told::Counts),
         })
     }
@@ -370,6 +392,8 @@ mod tests {
             only: None,
             regions: settings().regions,
             accounts: None,
+            tick: None,
+            notice: false,
             counts_alone: false,
         };
         assert_eq!(parse(&event("2026-11-21T08:59:00Z")).unwrap(), expected);
@@ -392,6 +416,26 @@ mod tests {
         let ids: Vec<String> = request.only.unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(ids, ["i-0123456789abcdef0", "i-0123abcd"]);
         assert_eq!(format!("{:?}", request.regions), "[us-east-1]");
+    }
+
+    #[test]
+    fn a_tick_says_how_far_ticks_lie_apart_and_a_dry_run_may_be_a_notice() {
+        let told = Settings { events: true, ..settings() };
+        let request = parse_with(&told, r#"{"action": "schedule", "tick_minutes": 5}"#).unwrap();
+        assert_eq!((request.tick, request.notice), (Some(SignedDuration::from_mins(5)), false));
+        let notice = r#"{"action": "stop", "dry_run": true, "notice": true}"#;
+        assert!(parse_with(&told, notice).unwrap().notice);
+        for (settings, json, field) in [
+            (&told, r#"{"action": "schedule", "tick_minutes": 0}"#, "`tick_minutes`: 0 is out of range"),
+            (&told, r#"{"action": "schedule", "tick_minutes": 61}"#, "`tick_minutes`: 61 is out of range"),
+            (&told, r#"{"action": "stop", "tick_minutes": 5}"#, "`tick_minutes`: 5 is out of range"),
+            (&told, r#"{"action": "stop", "notice": true}"#, "`notice`: "),
+            (&told, r#"{"action": "start", "dry_run": true, "notice": true}"#, "`notice`: "),
+            (&settings(), notice, "`notice`: "),
+        ] {
+            let error = parse_with(settings, json).unwrap_err();
+            assert!(error.starts_with(field), "{error}");
+        }
     }
 
     fn hub() -> Settings {

@@ -862,7 +862,8 @@ def test_every_sample_event_is_accepted(ec2, path):
     running, stopped = ec2.launch(), ec2.launch()
     ec2.stop(stopped)
     event = json.loads(path.read_text())
-    found = invoke(ec2, event, STOPINATOR_MAX_EVENT_AGE_MINUTES="0")
+    events = {"STOPINATOR_EVENTS": "true"} if "notice" in event else {}
+    found = invoke(ec2, event, STOPINATOR_MAX_EVENT_AGE_MINUTES="0", **events)
     after = ec2.states()
     if "instance_ids" in event:
         assert rows(found) == dict.fromkeys(event["instance_ids"], "gone")

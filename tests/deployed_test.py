@@ -29,6 +29,7 @@ ALARMS = {
     "LostStopAlarm", "LostStartAlarm", "NoStopAlarm", "NoStartAlarm", "UnsettledAlarm", "UnreachableAlarm",
 }
 PARAMETERS = load()["Parameters"]
+WEBHOOK = "https://hooks.slack.com/services/T00000000/B00000000/abcDEF123"
 LICENSE = "arn:aws:license-manager:eu-west-1:123456789012:license-configuration:lic-0123456789abcdef0123456789abcdef"
 
 
@@ -75,7 +76,7 @@ def failing(aws):
 def given(aws):
     """Something for every parameter that the default leaves off. Topics write to queues of the same name."""
     topics = {}
-    for name in ("alarms", "failures"):
+    for name in ("alarms", "failures", "chat"):
         topics[name] = aws.client("sns").create_topic(Name=name)["TopicArn"]
         sqs = aws.client("sqs")
         queue = sqs.create_queue(QueueName=name)["QueueUrl"]
@@ -112,6 +113,13 @@ def given(aws):
         "NoRunAlarmHours": "25",
         "DeadRuleAlarmHours": "168",
         "FailureTopicArn": topics["failures"],
+        "Events": "ENABLED",
+        "NoticeMinutes": "120",
+        "NoticeScheduleExpression": "cron(45 17 ? * MON-FRI *)",
+        "NoticeRuleState": "ENABLED",
+        "ChatTopicArn": topics["chat"],
+        "MessagesByMail": "true",
+        "SlackWebhookUrl": WEBHOOK,
         "LogLevel": "DEBUG",
         "LogRetentionDays": "365",
         "KeepLogAndQueue": "true",
@@ -280,7 +288,7 @@ def test_the_tick_rule_leaves_all_others_and_says_why(fleet, ticked):
 
 
 def test_the_tick_rule_sends_a_command_and_its_time(aws, stop_run, ticked):
-    assert sent(aws, stop_run["TickRuleName"]) == {"action": "schedule"}
+    assert sent(aws, stop_run["TickRuleName"]) == {"action": "schedule", "tick_minutes": 1}
 
 
 def test_the_function_has_exactly_these_settings(aws, stop_run):
@@ -602,12 +610,15 @@ def test_alarms_and_dashboard_read_what_the_function_writes(aws, stop_run, all_o
 
 def metric_filter(properties):
     """Its metric, and the test of a line: as much of the language of filters as the template uses; refuses all else."""
-    pattern = r'\{ \(\$\.action = "(\w+)"\) && \(\$\.Found >= 0\) \}'
-    action = re.fullmatch(pattern, properties["FilterPattern"])[1]
+    pattern = r'\{ \(\$\.action = "(\w+)"\) && \(\$\.Found >= 0\)( && \(\$\.notice NOT EXISTS\))? \}'
+    action, but_notices = re.fullmatch(pattern, properties["FilterPattern"]).groups()
+    assert bool(but_notices) == (action == "stop")  # there is none of a start
     [metric] = properties["MetricTransformations"]
     assert (metric["MetricNamespace"], metric["MetricValue"]) == ("Stopinator", "1")
     assert metric["Dimensions"] == [{"Key": "FunctionName", "Value": "$.FunctionName"}]
-    return metric["MetricName"], lambda line: line.get("action") == action and line.get("Found", -1) >= 0
+    return metric["MetricName"], lambda line: (
+        line.get("action") == action and line.get("Found", -1) >= 0 and not (but_notices and "notice" in line)
+    )
 
 
 def test_the_log_tells_of_a_stop_rule_that_is_dead(aws, given, stop_run, all_on):
@@ -788,7 +799,8 @@ def test_what_scheduler_sends_is_a_command(aws, all_on, schedule, action):
     assert longest < 60 * int(environment(aws, all_on)["STOPINATOR_MAX_EVENT_AGE_MINUTES"])
     now = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
     command = json.loads(target["Input"].replace("<aws.scheduler.scheduled-time>", now))
-    assert command == {"action": action, "time": now}
+    tick = {"tick_minutes": 1} if action == "schedule" else {}
+    assert command == {"action": action, "time": now, **tick}
     invoke(aws, all_on, command)
 
 
@@ -819,20 +831,29 @@ def test_every_parameter_arrives(given):
     }
     assert variables["STOPINATOR_SPOKE_ROLE"] == "/spokes/Entry"
     assert variables["STOPINATOR_EXTERNAL_ID"] == given["ExternalId"]
-    for role in ("StopinatorRole", "SchedulerRole"):
+    assert (variables["STOPINATOR_EVENTS"], variables["STOPINATOR_NOTICE_MINUTES"]) == ("true", "120")
+    for role in ("StopinatorRole", "SchedulerRole", "SlackRole"):
         assert properties[role]["PermissionsBoundary"] == given["PermissionsBoundaryArn"]
         assert properties[role]["Path"] == given["RolePath"]
     assert properties["KeptLog"]["KmsKeyId"] == given["EncryptionKeyArn"]
     assert str(properties["KeptLog"]["RetentionInDays"]) == "365"
     assert properties["KeptEvents"]["KmsMasterKeyId"] == given["EncryptionKeyArn"]
-    for schedule, expression in [("Stop", "Stop"), ("Start", "Start"), ("Tick", "Tick")]:
+    for schedule, expression in [("Stop", "Stop"), ("Start", "Start"), ("Tick", "Tick"), ("Notice", "Notice")]:
         schedule = properties[f"{schedule}Schedule"]
         assert schedule["ScheduleExpression"] == given[f"{expression}ScheduleExpression"]
         assert schedule["ScheduleExpressionTimezone"] == "Asia/Seoul"
         assert schedule["State"] == given[f"{expression}RuleState"]
     [statement] = properties["SchedulerRole"]["AssumeRolePolicyDocument"]["Statement"]
     assert set(statement["Condition"]["StringEquals"]) == {"aws:SourceAccount", "aws:SourceArn"}
-    assert not any(resource["Type"].startswith("AWS::Events::") for resource in resources.values())
+    targets = {
+        name: said["Properties"]["Targets"][0]["Arn"] for name, said in resources.items()
+        if said["Type"] == "AWS::Events::Rule"
+    }
+    assert targets.pop("SlackRule").rpartition("/")[0].endswith(":api-destination/stopinator-SlackDestination")
+    assert targets == {
+        **dict.fromkeys(["ChatRule", "ChatNoticeRule"], given["ChatTopicArn"]), "MailRule": given["NotificationTopicArn"],
+    }
+    assert properties["SlackDestination"]["InvocationEndpoint"] == given["SlackWebhookUrl"]
 
     off = resolve(expand())["Resources"]
     for name in ("VpcConfig", "CodeSigningConfigArn", "ReservedConcurrentExecutions"):
@@ -848,7 +869,7 @@ def test_with_everything_on_the_role_may_do_just_that_more(aws, given, all_on):
     role = all_on["RoleArn"].rsplit("/", 1)[1]
     assert f":role{given['RolePath']}" in all_on["RoleArn"]
     names = set(aws.client("iam").list_role_policies(RoleName=role)["PolicyNames"])
-    more = ("Accounts", "Databases", "Encryption", "EncryptedVolumes", "Licenses", "ScopeAll", "Tagged", "Tracing")
+    more = ("Accounts", "Databases", "Encryption", "EncryptedVolumes", "Events", "Licenses", "ScopeAll", "Tagged", "Tracing")
     assert names == {"Stopinator"} | {f"Stopinator{name}" for name in more}
     databases = policy(aws, all_on["RoleArn"], "StopinatorDatabases")
     assert {sid: s["Action"] for sid, s in databases.items()} == {
@@ -881,6 +902,12 @@ def test_with_everything_on_the_role_may_do_just_that_more(aws, given, all_on):
     [enter] = policy(aws, all_on["RoleArn"], "StopinatorAccounts").values()
     assert (enter["Action"], enter["Resource"]) == ("sts:AssumeRole", "arn:aws:iam::*:role/spokes/Entry")
     assert enter["Condition"] == {"StringEquals": {"aws:ResourceOrgID": given["OrganizationId"]}}
+    [tell] = policy(aws, all_on["RoleArn"], "StopinatorEvents").values()
+    bus = "arn:aws:events:ap-northeast-2:000000000000:event-bus/default"
+    assert (tell["Action"], tell["Resource"]) == ("events:PutEvents", bus)
+    assert tell["Condition"] == {
+        "ForAllValues:StringEquals": {"events:source": "stopinator"}, "Null": {"events:source": "false"},
+    }
     [trace] = policy(aws, all_on["RoleArn"], "StopinatorTracing").values()
     assert trace["Action"] == ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
 
@@ -1096,20 +1123,22 @@ def resources(aws, stack):
 def test_tag_key_and_trigger_change_in_place(aws, given, all_on, stop_run):
     before = resources(aws, "all-on")
     kinds = collections.Counter(kind for kind, _ in before.values())
-    assert kinds["AWS::Scheduler::Schedule"] == 3 and kinds["AWS::Events::Rule"] == 0
+    # Messages to people go by rules in either case.
+    assert kinds["AWS::Scheduler::Schedule"] == 4 and kinds["AWS::Events::Rule"] == 4
     outputs = aws.deploy(
         BINARY, stack="all-on", TagKey="acme:other", TriggerType="rule", FailureTopicArn="", StopRuleState="DISABLED",
-        StartRuleState="DISABLED", TickRuleState="DISABLED", SubnetIds="", SecurityGroupIds="",
+        StartRuleState="DISABLED", TickRuleState="DISABLED", NoticeRuleState="DISABLED", SubnetIds="",
+        SecurityGroupIds="",
     )
     after = resources(aws, "all-on")
     kinds = collections.Counter(kind for kind, _ in after.values())
-    assert kinds["AWS::Scheduler::Schedule"] == 0 and kinds["AWS::Events::Rule"] == 3
+    assert kinds["AWS::Scheduler::Schedule"] == 0 and kinds["AWS::Events::Rule"] == 3 + 4
     assert {name: after[name] for name in after if name in before} == {
         name: before[name] for name in before if name in after
     }
     # Nor is anybody to hear that nothing runs: all three rules are off.
     assert before.keys() - after.keys() == {
-        "Schedules", "SchedulerRole", "StopSchedule", "StartSchedule", "TickSchedule", "NoRunAlarm",
+        "Schedules", "SchedulerRole", "StopSchedule", "StartSchedule", "TickSchedule", "NoticeSchedule", "NoRunAlarm",
         "LostStopAlarm", "LostStartAlarm", "NoStopAlarm", "NoStartAlarm", "StopRuns", "StartRuns",
     }
     assert aws.client("scheduler").list_schedules()["Schedules"] == []
@@ -1140,6 +1169,8 @@ def inventory(aws):
         *roles,
         *(name["PolicyName"] for name in pages("iam", "list_policies", "Policies")),
         *(rule["Name"] for rule in aws.client("events").list_rules()["Rules"]),
+        *(connection["Name"] for connection in aws.client("events").list_connections()["Connections"]),
+        *(destination["Name"] for destination in aws.client("events").list_api_destinations()["ApiDestinations"]),
         *(schedule["Name"] for schedule in aws.client("scheduler").list_schedules()["Schedules"]),
         *(group["Name"] for group in aws.client("scheduler").list_schedule_groups()["ScheduleGroups"]),
         *pages("sqs", "list_queues", "QueueUrls"),
@@ -1174,8 +1205,9 @@ def test_undeploy_leaves_nothing_but_what_is_to_be_kept(aws, given, keep):
     invoke(aws, outputs, {"action": "stop", "dry_run": True})  # so that there are log streams, too
     made = belongings(aws, stack)
     aws.undeploy(stack)
-    # Function, log group, two roles, three schedules and their group, queue, topic and its subscription, dashboard.
-    assert (began, len(made)) == ([], 12 + len(ALARMS))
+    # Function, log group, two roles, four schedules and their group, queue, topic and its subscription, dashboard; four
+    # rules for messages, and for Slack a role, a connection and a destination.
+    assert (began, len(made)) == ([], 13 + 7 + len(ALARMS))
     kept = [outputs["LogGroupName"], outputs["FailedEventsQueueUrl"]] if keep == "true" else []
     names = [[name.rsplit("/", 1)[-1] for name in names] for names in (belongings(aws, stack), kept)]
     assert names[0] == names[1]
@@ -1270,6 +1302,16 @@ BAD = [
     ("DeadRuleAlarmHours", "-1"),
     ("DeadRuleAlarmHours", "169"),
     ("FailureTopicArn", "arn:aws:sqs:eu-west-1:123456789012:failures"),
+    ("Events", "true"),
+    ("NoticeMinutes", "4"),
+    ("NoticeMinutes", "121"),
+    ("NoticeMinutes", "05"),
+    ("NoticeScheduleExpression", "08:45"),
+    ("NoticeRuleState", "true"),
+    ("ChatTopicArn", "arn:aws:sns:eu-west-1:123456789012:chat.fifo"),
+    ("MessagesByMail", "a@example.com"),
+    ("SlackWebhookUrl", "https://example.com/services/T0/B0/X0"),
+    ("SlackWebhookUrl", "http://hooks.slack.com/services/T0/B0/X0"),
     ("LogLevel", "WARN"),
     ("LogRetentionDays", "2"),
     ("KeepLogAndQueue", "yes"),
@@ -1343,7 +1385,8 @@ def test_every_partition_has_its_arns(aws, partition, region):
 
     key = "key/mrk-1234abcd12ab34cd56ef1234567890ab"
     assert aws.objection(
-        NotificationTopicArn=arn("sns", "alarms"), FailureTopicArn=arn("sns", "failures"),
+        NotificationTopicArn=arn("sns", "alarms"), FailureTopicArn=arn("sns", "failures"), Events="ENABLED",
+        ChatTopicArn=arn("sns", "chat"), SlackWebhookUrl=WEBHOOK.replace("slack.com", "slack-gov.com"),
         PermissionsBoundaryArn=arn("iam", "policy/teams/boundary", region=""),
         KmsKeyArns=f"{arn('kms', key)},{KEY}", EncryptionKeyArn=arn("kms", key),
         CodeSigningConfigArn=arn("lambda", "code-signing-config:csc-0123456789abcdef0"), Regions=region,

@@ -226,10 +226,13 @@ def test_the_costs_are_those_of_the_template():
 
 def environment():
     """The environment variables of the template, by parameter; None is the one that has none."""
-    variables = load()["Resources"]["StopinatorFunction"]["Properties"]["Environment"]["Variables"]
+    template = load()
+    variables = template["Resources"]["StopinatorFunction"]["Properties"]["Environment"]["Variables"]
     by_parameter = {}
     for name, value in variables.items():
-        parameters = set(re.findall(r"(?:'Ref': '|\$\{)(\w+)['}]", str(value))) or {None}
+        # What a value hangs on counts as well: one may be there or not.
+        conditions = [template["Conditions"][name] for name in re.findall(r"'Fn::If': \['(\w+)'", str(value))]
+        parameters = set(re.findall(r"(?:'Ref': '|\$\{)(\w+)['}]", str([value, conditions]))) or {None}
         for parameter in parameters:
             by_parameter.setdefault(parameter, []).append(name)
     return by_parameter

@@ -562,7 +562,7 @@ fn a_hundred_sessions_a_second_at_most() {
     let at: Vec<Duration> = asked(&story).iter().map(|call| call.at).collect();
     assert!(at.windows(101).all(|calls| calls[100].saturating_sub(calls[0]) >= Duration::from_millis(999)), "{at:?}");
     let took = at[499].saturating_sub(at[0]);
-    assert!(took <= Duration::from_secs(6), "and not much less: {took:?}");
+    assert!(took <= Duration::from_secs(7), "and not much less: {took:?}");
     assert_eq!(story.accounts(), (501, 0));
     assert!(scenario.on(STOP).sts_calls.is_empty());
 }
@@ -700,7 +700,7 @@ fn crowd(count: usize, region: &'static str) -> (Vec<String>, Scenario) {
 #[test]
 fn sixty_four_calls_are_under_way_and_no_more() {
     let (accounts, scenario) = crowd(150, "eu-west-1");
-    let scenario = scenario.from_afar(Duration::from_millis(150));
+    let scenario = scenario.at_a_distance_of(Duration::from_millis(150));
     let story = scenario.on(STOP);
     assert_eq!((story.accounts(), scenario.traffic().most), ((151, 0), 64));
     let stops = story.calls_of("StopInstances");
@@ -788,7 +788,7 @@ fn a_list_that_does_not_come_in_time_is_that_of_before() {
     let scenario = fleet([due_in(A, 1)])
         .with_accounts("r-abcd")
         .where_the_organization_has([Member::active(A, "r-abcd/")])
-        .within(Duration::from_secs(60));
+        .within(Duration::from_mins(1));
     assert_eq!(scenario.on(STOP).accounts(), (2, 0));
     scenario.organizations.set_whims(organizations::Whims { silent: true, ..Default::default() });
     let story = scenario.after(Duration::from_mins(16)).on(STOP);

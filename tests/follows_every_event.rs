@@ -8,7 +8,7 @@ use crate::support::ec2::Machine;
 use crate::support::{fleet, id};
 
 /// The file, then what becomes of a running and of a stopped instance.
-const EVENTS: [(&str, &str, &str); 7] = [
+const EVENTS: [(&str, &str, &str); 8] = [
     ("scheduled-rule.json", "stopped", "stopped"),
     ("scheduled-scheduler.json", "stopped", "stopped"),
     ("command-stop.json", "stopped", "stopped"),
@@ -16,6 +16,7 @@ const EVENTS: [(&str, &str, &str); 7] = [
     ("command-schedule.json", "running", "stopped"),
     ("command-dry-run.json", "running", "stopped"),
     ("command-narrowed.json", "running", "stopped"),
+    ("command-notice.json", "running", "stopped"),
 ];
 
 #[test]
@@ -25,6 +26,7 @@ fn each_does_what_it_says() {
         let named = Machine::running("i-0a1b2c3d4e5f60718").due();
         let story = fleet([Machine::running(id(1)).due(), Machine::stopped(id(2)).due(), named])
             .with("STOPINATOR_MAX_EVENT_AGE_MINUTES", "0")
+            .with("STOPINATOR_EVENTS", "true")
             .on(&trigger);
         assert!(story.answer.is_ok(), "{file}: {:?}", story.answer);
         assert_eq!((story.state(&id(1)), story.state(&id(2))), (running, stopped), "{file}");

@@ -26,6 +26,7 @@ SIMULATOR = ROOT / ".tools" / "iam"
 DOCS = ROOT / "docs" / "permissions.md"
 GUARD = ROOT / "examples" / "scp-tag-guard.json"
 SPOKE = ROOT / "examples" / "organisation" / "spoke.yaml"
+CHANNEL = ROOT / "examples" / "chat" / "channel-role-policy.json"
 
 ACCOUNT, OTHER_ACCOUNT = PSEUDO["AWS::AccountId"], "444455556666"
 HOME, ELSEWHERE = PSEUDO["AWS::Region"], "sa-east-1"
@@ -62,6 +63,10 @@ DEPLOYMENTS = {
     },
     "TriggerType": {"TriggerType": "scheduler"},
     "KeepLogAndQueue": {"KeepLogAndQueue": "true"},
+    "Events": {"Events": "ENABLED", "NoticeMinutes": "15", "NoticeRuleState": "ENABLED"},
+    "ChatTopicArn": {"Events": "ENABLED", "ChatTopicArn": TOPIC},
+    "MessagesByMail": {"Events": "ENABLED", "MessagesByMail": "true", "NotificationEmail": "a@example.com"},
+    "SlackWebhookUrl": {"Events": "ENABLED", "SlackWebhookUrl": "https://hooks.slack.com/services/T0/B0/X0"},
 }
 DEPLOYMENTS["everything"] = {name: value for given in DEPLOYMENTS.values() for name, value in given.items()}
 
@@ -70,6 +75,9 @@ OPTED_OUT = ["false", "No", "NEVER", "ignore"]
 # A member of an Auto Scaling group is one whatever its tag.
 VALUES = {"tagged": TAGGED, "untagged": [None], "opted out": OPTED_OUT, "in a group": [*TAGGED, None, *OPTED_OUT]}
 GROUP = "aws:ResourceTag/aws:autoscaling:groupName"
+
+
+DESTINATION, RULE = "AWS::Events::ApiDestination", "AWS::Events::Rule"
 
 
 class Call(NamedTuple):
@@ -209,9 +217,12 @@ class Deployment(NamedTuple):
     @property
     def scheduler_role(self):
         """The role by which EventBridge Scheduler invokes the function, if it is the trigger."""
-        roles = [self.role(name) for name in self.of_type("AWS::IAM::Role")]
-        [role] = [role for role in roles if role.arn != self.function_role.arn] or [None]
-        return role
+        return self.role("SchedulerRole") if "SchedulerRole" in self.resources else None
+
+    @property
+    def slack_role(self):
+        """The role by which a rule sends messages to Slack, if it does."""
+        return self.role("SlackRole") if "SlackRole" in self.resources else None
 
     def one(self, kind):
         """The ARN of the only resource of a type."""
@@ -226,7 +237,9 @@ def deployment(name):
 
 def deploy(parameters, pseudo=None):
     expanded = expand()
-    wanted = {"AWS::IAM::Role", "AWS::Lambda::Function", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
+    wanted = {
+        "AWS::IAM::Role", "AWS::Lambda::Function", "AWS::Logs::LogGroup", "AWS::SQS::Queue", DESTINATION, RULE,
+    }
     for resource, said in expanded["Resources"].items():
         if said["Type"] in wanted:
             condition = {"Condition": said["Condition"]} if "Condition" in said else {}
@@ -598,6 +611,12 @@ def entering(form="{path}{name}", account=OTHER_ACCOUNT, organization=ORGANIZATI
     return on
 
 
+def bus(name="default", region=HOME, sources=("stopinator",)):
+    """On an event bus, with the sources of the entries of the call."""
+    arn = f"arn:aws:events:{region}:{ACCOUNT}:event-bus/{name}"
+    return at(arn, **({} if sources is None else {"events_source": list(sources)}))
+
+
 def log(group, region=HOME):
     return f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{group}"
 
@@ -679,6 +698,17 @@ OTHERS = [
     other("organizations:DescribeOrganization", "`*`", at("*")),
     other("organizations:ListRoots", "`*`", at("*")),
     other("organizations:CreateAccount", "`*`", at("*")),
+    other("events:PutEvents", "the account's default event bus", bus(), "Events"),
+    other("events:PutEvents", "…, of another source", bus(sources=["aws.ec2"])),
+    other("events:PutEvents", "…, of its own and another source in one call", bus(sources=["stopinator", "orders"])),
+    other("events:PutEvents", "…, of a source that begins like its own", bus(sources=["stopinator.other"])),
+    other("events:PutEvents", "…, of no source", bus(sources=None)),
+    other("events:PutEvents", "the default event bus of another region", bus(region=ELSEWHERE)),
+    other("events:PutEvents", "another event bus", bus("orders")),
+    other("events:PutRule", "any rule", at(f"arn:aws:events:{HOME}:{ACCOUNT}:rule/any")),
+    other("events:InvokeApiDestination", "any destination", at(
+        f"arn:aws:events:{HOME}:{ACCOUNT}:api-destination/any/0"
+    )),
     other("ssm:SendCommand", "an instance", at(instance(HOME))),
     other("s3:GetObject", "any object", at("arn:aws:s3:::bucket/key")),
 ]
@@ -724,18 +754,19 @@ def test_every_call_of_the_code_is_judged():
     others = set(re.findall(r'#\[cfg\(feature = "cli"\)\]\npub mod (\w+);', (folder / "mod.rs").read_text()))
     assert others == {"hold", "profiles"}
     code = "".join(path.read_text() for path in folder.glob("*.rs") if path.stem not in others)
-    verbs = "describe|stop|start|reboot|terminate|modify|create|delete|run|get|list|assume"
+    verbs = "describe|stop|start|reboot|terminate|modify|create|delete|run|get|list|assume|put"
     calls = re.findall(rf"\.((?:{verbs})_\w+)\(\)", code)
     names = {"".join({"db": "DB"}.get(word, word.title()) for word in call.split("_")) for call in calls}
     of_rds = {action.removeprefix("rds:") for action in DATABASES}
     services = {
-        "AssumeRole": "sts", "GetCallerIdentity": "sts", "ListAccounts": "organizations", **dict.fromkeys(of_rds, "rds")
+        "AssumeRole": "sts", "GetCallerIdentity": "sts", "ListAccounts": "organizations", "PutEvents": "events",
+        **dict.fromkeys(of_rds, "rds"),
     }
     called = {f"{services.get(name, 'ec2')}:{name}" for name in names}
     # Whoever asks STS who he is needs no permission, and no policy can deny it.
-    in_other_accounts = {"sts:AssumeRole", "organizations:ListAccounts"}
-    assert in_other_accounts <= {other.action for other in OTHERS if other.when != "never"}
-    called -= {"sts:GetCallerIdentity", *in_other_accounts}
+    by_parameter = {"sts:AssumeRole", "organizations:ListAccounts", "events:PutEvents"}
+    assert by_parameter <= {other.action for other in OTHERS if other.when != "never"}
+    called -= {"sts:GetCallerIdentity", *by_parameter}
     assert called == {LOOK, TYPES, STOP, START, *DATABASES}
 
 
@@ -743,6 +774,10 @@ def test_every_call_of_the_code_is_judged():
     ("KmsKeyArns", "LetEc2UseKeys", "StringLike", ["a key of `KmsKeyArns`, without EC2", "…, by another service"]),
     ("KmsKeyArns", "LetEc2UseKeys", "Bool", ["…, for no AWS resource", "…, not said for what"]),
     ("LicenseConfigurationArns", "StartLicensed", "StringEquals", ["…, in another region than the deployment's"]),
+    ("Events", "TellEventBus", "ForAllValues:StringEquals", [
+        "…, of another source", "…, of its own and another source in one call", "…, of a source that begins like its own",
+    ]),
+    ("Events", "TellEventBus", "Null", ["…, of no source"]),
 ])
 def test_a_statement_without_its_condition_is_caught(name, sid, operator, on):
     it = deployment(name)
@@ -804,8 +839,131 @@ def test_the_scheduler_may_invoke_this_function_and_use_its_queue(name):
     assert allowed(it.scheduler_role, [call for call, _ in expected]) == [yes for _, yes in expected]
 
 
-def test_without_a_scheduler_there_is_one_role():
-    assert [name for name in DEPLOYMENTS if deployment(name).scheduler_role] == ["TriggerType", "everything"]
+def test_without_a_scheduler_and_slack_there_is_one_role():
+    for name in DEPLOYMENTS:
+        it = deployment(name)
+        expected = {"StopinatorRole"}
+        expected |= {"SchedulerRole"} if it.parameters.get("TriggerType") == "scheduler" else set()
+        expected |= {"SlackRole"} if "SlackWebhookUrl" in it.parameters else set()
+        assert it.of_type("AWS::IAM::Role").keys() == expected, name
+
+
+def test_without_events_nothing_speaks_of_them():
+    for name, given in DEPLOYMENTS.items():
+        it = deployment(name)
+        assert ("TellEventBus" in statements(it.function_role)) == ("Events" in given), name
+        assert ("events:" in json.dumps(it.function_role.policies)) == ("Events" in given), name
+
+
+# ---- messages to people: who may send them on, and what a button in chat may do
+
+@pytest.mark.parametrize("name", ["SlackWebhookUrl", "everything"])
+def test_the_rule_for_slack_may_call_this_one_destination(name):
+    it = deployment(name)
+    destination, invoke = it.one(DESTINATION), "events:InvokeApiDestination"
+    expected = [
+        (Call(invoke, destination), YES),
+        (Call(invoke, destination + "0"), NO),
+        (Call(invoke, destination.replace("SlackDestination", "Other")), NO),
+        (Call(invoke, destination.replace(HOME, ELSEWHERE)), NO),
+        (Call("events:UpdateApiDestination", destination), NO),
+        (bus()("events:PutEvents")(it), NO),
+        (Call("lambda:InvokeFunction", it.one(FUNCTION)), NO),
+    ]
+    assert allowed(it.slack_role, [call for call, _ in expected]) == [yes for _, yes in expected]
+    tampered = copy.deepcopy(it.slack_role)
+    statements(tampered)["CallSlack"]["Resource"] = "*"
+    assert allowed(tampered, [call for call, _ in expected][:4]) == [YES] * 4
+
+
+def test_only_rules_of_this_account_take_the_role_for_slack():
+    it = deployment("SlackWebhookUrl")
+    trust = it.of_type("AWS::IAM::Role")["SlackRole"]["AssumeRolePolicyDocument"]
+    assume, events = "sts:AssumeRole", "events.amazonaws.com"
+    expected = [
+        ((events, assume, {"aws:SourceAccount": ACCOUNT}), YES),
+        ((events, assume, {"aws:SourceAccount": OTHER_ACCOUNT}), NO),
+        ((events, assume, {}), NO),
+        (("scheduler.amazonaws.com", assume, {"aws:SourceAccount": ACCOUNT}), NO),
+    ]
+    assert admitted(trust, it.slack_role.arn, [call for call, _ in expected]) == [yes for _, yes in expected]
+
+
+def test_the_topic_takes_alarms_and_messages_of_this_stack_only():
+    it = deployment("MessagesByMail")
+    [policy] = it.of_type("AWS::SNS::TopicPolicy").values()
+    [topic] = policy["Topics"]
+    alarms, events, publish = "cloudwatch.amazonaws.com", "events.amazonaws.com", "sns:Publish"
+    expected = [
+        ((events, publish, {"aws:SourceArn": it.arns["MailRule"]}), YES),
+        ((events, publish, {"aws:SourceArn": it.arns["MailRule"] + "2"}), NO),
+        ((events, publish, {"aws:SourceArn": it.arns["StopRule"]}), NO),
+        ((events, publish, {}), NO),
+        ((events, "sns:Subscribe", {"aws:SourceArn": it.arns["MailRule"]}), NO),
+        ((alarms, publish, {"aws:SourceAccount": ACCOUNT}), YES),
+        ((alarms, publish, {"aws:SourceAccount": OTHER_ACCOUNT}), NO),
+        ((alarms, publish, {}), NO),
+        (("lambda.amazonaws.com", publish, {"aws:SourceAccount": ACCOUNT}), NO),
+    ]
+    assert admitted(policy["PolicyDocument"], topic, [call for call, _ in expected]) == [yes for _, yes in expected]
+
+
+def channel():
+    """The role of a chat channel with the policy of the example, which has another account in it."""
+    text = CHANNEL.read_text()
+    assert text.count("111111111111") == 1
+    policy = json.loads(text.replace("111111111111", ACCOUNT))
+    return Role(f"arn:aws:iam::{ACCOUNT}:role/channel", {"channel": policy})
+
+
+def holding(keys=("Stopinator-Hold",), tag="true", resource=None, action="ec2:CreateTags", account=ACCOUNT):
+    """Tags set, or removed, on one instance that has this value of Stopinator's tag."""
+    context = {} if tag is None else {"aws:ResourceTag/Stopinator": tag}
+    context |= {} if keys is None else {"aws:TagKeys": list(keys)}
+    return Call(action, resource or instance(HOME, account), context, account)
+
+
+BUTTON = {
+    "the hold on a tagged instance": (holding(), YES),
+    "the hold on one with hours": (holding(tag="weekdays 08:00-18:00 Asia/Seoul"), YES),
+    "the hold on a tagged instance of another region": (holding(resource=instance(ELSEWHERE)), YES),
+    "the hold on an untagged instance": (holding(tag=None), NO),
+    "the tag itself": (holding(["Stopinator"]), NO),
+    "another tag": (holding(["Name"]), NO),
+    "the hold and another tag": (holding(["Stopinator-Hold", "Name"]), NO),
+    "the hold and the tag itself": (holding(["Stopinator-Hold", "Stopinator"]), NO),
+    "no tag at all": (holding(None), NO),
+    "the hold on a volume": (holding(resource=f"arn:aws:ec2:{HOME}:{ACCOUNT}:volume/vol-0123456789abcdef0"), NO),
+    "the hold on an instance of another account": (holding(account=OTHER_ACCOUNT), NO),
+    "to remove the hold": (holding(action="ec2:DeleteTags"), NO),
+    "to stop it": (on_instance(STOP, HOME, "Stopinator", "true"), NO),
+    "to start it": (on_instance(START, HOME, "Stopinator", "true"), NO),
+}
+
+
+def test_a_button_holds_a_tagged_instance_and_does_nothing_else():
+    found = dict(zip(BUTTON, allowed(channel(), [call for call, _ in BUTTON.values()])))
+    assert found == {name: yes for name, (_, yes) in BUTTON.items()}
+
+
+@pytest.mark.parametrize(("operator", "caught"), [
+    (
+        "ForAllValues:StringEquals",
+        {"the tag itself", "another tag", "the hold and another tag", "the hold and the tag itself"},
+    ),
+    ("Null", {"the hold on an untagged instance", "no tag at all"}),
+])
+def test_a_button_that_may_do_more_is_caught(operator, caught):
+    verdicts = allowed(channel().without("HoldTagged", operator), [call for call, _ in BUTTON.values()])
+    found = {name for (name, (_, yes)), verdict in zip(BUTTON.items(), verdicts) if verdict != yes}
+    assert found == caught
+
+
+def test_the_button_of_the_docs_has_this_policy():
+    page = ROOT / "docs" / "people.md"
+    blocks = re.findall(r"^```json\n(.*?)^```", page.read_text() if page.exists() else "", re.M | re.S)
+    said = [json.loads(block) for block in blocks if "HoldTagged" in block]
+    assert said in ([], [json.loads(CHANNEL.read_text())])
 
 
 # ---- the role of another account, which the hub enters by
@@ -828,7 +986,7 @@ SPOKES["everything"] = {name: value for given in SPOKES.values() for name, value
 # What only the function itself needs, in its own account.
 HUB_ALONE = {
     "WriteOwnLog", "ConnectToVpc", "HandOverFailedEvents", "EncryptFailedEvents", "Trace", "EnterSpokes",
-    "ListOrganization",
+    "ListOrganization", "TellEventBus",
 }
 
 
@@ -1131,6 +1289,9 @@ def test_the_boundary_of_the_docs_lets_everything_work(name):
     if scheduler := it.scheduler_role:
         invoke = Call("lambda:InvokeFunction", it.one(FUNCTION))
         assert allowed(scheduler, [invoke], boundaries=bounded(example("A permissions boundary"))) == [YES]
+    if slack := it.slack_role:
+        invoke = Call("events:InvokeApiDestination", it.one(DESTINATION))
+        assert allowed(slack, [invoke], boundaries=bounded(example("A permissions boundary"))) == [YES]
 
 
 def test_a_boundary_caps_the_role():
@@ -1336,7 +1497,7 @@ def test_a_deployment_gives_the_same_policies(tmp_path):
                 policy: iam.get_role_policy(RoleName=names[role], PolicyName=policy)["PolicyDocument"]
                 for policy in iam.list_role_policies(RoleName=names[role])["PolicyNames"]
             }
-            for role in ("StopinatorRole", "SchedulerRole")
+            for role in ("StopinatorRole", "SchedulerRole", "SlackRole")
         }
         entered = {"HubRoleArn": HUB, **SPOKES["everything"], "OrganizationId": ORGANIZATION, "RolePath": "/team/"}
         cloudformation.create_stack(
@@ -1352,6 +1513,7 @@ def test_a_deployment_gives_the_same_policies(tmp_path):
 
     pseudo = {"AWS::AccountId": "000000000000", "AWS::Region": REGION, "AWS::StackName": "judged"}
     text = json.dumps(resolve(expand(), parameters, pseudo)["Resources"])
+    text = re.sub(r"(api-destination/[\w-]+)/0c5f6a2e", r"\1", text)  # ministack's have no id
     for logical, name in names.items():
         name = name.rsplit("/", 1)[-1] if "://" in name else name  # a queue's is a URL
         text = re.sub(rf"\bjudged-{logical}\b", name, text)
@@ -1381,8 +1543,6 @@ def deployer():
     for kind in sorted({said["Type"] for said in expand()["Resources"].values()}):
         handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"]
         called = {action for step, said in handlers.items() if step != "list" for action in said["permissions"]}
-        if kind == "AWS::Events::Rule":  # for targets that have a role, which these have not
-            called.remove("iam:PassRole")
         found[kind] = sorted(action for action in called if not NOT_NEEDED.fullmatch(action))
     return found
 
@@ -1411,6 +1571,7 @@ def written():
     operators, developer = tagging("operators", guard), tagging("developer", guard)
     guarded = [[name, verdict[operators[name]], verdict[developer[name]]] for name in TAGGING]
     deploys = [[f"`{kind}`", ", ".join(f"`{action}`" for action in actions)] for kind, actions in deployer().items()]
+    button = dict(zip(BUTTON, allowed(channel(), [call for call, _ in BUTTON.values()])))
     asked = ["nothing more", "`OrganizationId`", "`ExternalId`", "both"]
     entered = [[name, *[says[cell] for cell in cells]] for name, cells in admission().items()]
     return {
@@ -1419,6 +1580,7 @@ def written():
         "databases": table(["call", "any, `Services` `ec2`", *scoped], databases),
         "others": table(["call", "on", "allowed"], rest),
         "guard": table(["", "a named role", "anybody else"], guarded),
+        "button": table(["", "the channel"], [[name, says[may]] for name, may in button.items()]),
         "deployer": table(["for", "permissions"], deploys),
     }
 

@@ -317,6 +317,7 @@ fn simulated(number: usize, (tag, hold): (&str, &str), settings: &Settings) -> R
         state: State::Running,
         tag: Some(tag.into()),
         hold: (!hold.is_empty()).then(|| hold.into()),
+        owner: None,
         launch: Launch { started_at: Some(at("2026-09-30T00:00:00Z")), ..Launch::default() },
         last_stop: LastStop::Unknown,
         last_start: LastStart::BySomebody,

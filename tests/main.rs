@@ -19,4 +19,5 @@ mod runs_as_a_program;
 mod spares_all_others;
 mod support;
 mod survives_any_story;
+mod tells_people;
 mod template_fits_code;

@@ -33,8 +33,8 @@ ORGANISATION = ROOT / "examples" / "organisation"
 GONE = "gone"
 
 # All that the plain template changes in the expanded SAM template: before, after. Besides, the description says more,
-# the metadata for the Serverless Application Repository are gone, and for want of room what the two lists below say,
-# the labels of parameters and the descriptions of outputs.
+# the metadata for the Serverless Application Repository are gone, and for want of room what the lists below say, the
+# labels of parameters and the descriptions of outputs.
 DIFFERENCES = {
     ("Parameters", "DryRun", "Default"): ("false", "true"),
     ("Parameters", "StopRuleState", "Default"): ("ENABLED", "DISABLED"),
@@ -53,13 +53,27 @@ SHORTENED = {
     "TriggerType", "StopScheduleExpression", "StartScheduleExpression", "TickScheduleExpression",
     "NotificationTopicArn", "NoRunAlarmHours", "DeadRuleAlarmHours", "FailureTopicArn", "Dashboard", "Tracing",
     "KmsKeyArns", "LicenseConfigurationArns", "EncryptionKeyArn", "ReservedConcurrency", "SubnetIds",
-    "CodeSigningConfigArn", "Accounts", "OrganizationalUnits",
+    "CodeSigningConfigArn", "Accounts", "OrganizationalUnits", "Events",
 }
 # Those that say what a value must be. Of all others CloudFormation says it as well.
 EXPLAINED = {
     "TagKey", "Regions", "TimeZone", "StopScheduleExpression", "StartScheduleExpression", "TickScheduleExpression",
     "NotificationEmail", "RolePath", "ReservedConcurrency", "SpokeRoleName", "SpokeRolePath", "ExternalId",
+    "NoticeMinutes",
 }
+# The rules that carry messages to people, and all that is there for them alone.
+MESSAGES = {
+    "Parameters": {"NoticeScheduleExpression", "NoticeRuleState", "ChatTopicArn", "MessagesByMail", "SlackWebhookUrl"},
+    "Rules": {"MailNeedsSomebody"},
+    "Conditions": {
+        "NoticeByRule", "NoticeByScheduler", "ChatIsTold", "MailIsTold", "OwnTopicIsTold", "SlackIsTold", "RulesDeliver",
+    },
+    "Resources": {
+        "NoticeRule", "NoticeRulePermission", "NoticeSchedule", "ChatRule", "ChatNoticeRule", "MailRule",
+        "NotificationTopicPolicy", "SlackRule", "SlackConnection", "SlackDestination", "SlackRole",
+    },
+}
+RULES = [{"Fn::GetAtt": [f"{name}Rule", "Arn"]} for name in ("Stop", "Start", "Tick")]
 # And all that it adds.
 ADDED_PARAMETERS = {"CodeBucket", "CodePrefix"}
 
@@ -185,6 +199,28 @@ def test_the_plain_template_is_the_expanded_one_but_for_what_is_listed(plain):
     interface = plain["Metadata"]["AWS::CloudFormation::Interface"]
     assert set(interface["ParameterGroups"].pop(0)["Parameters"]) == ADDED_PARAMETERS
 
+    for section, names in MESSAGES.items():
+        for name in names:
+            assert name not in plain[section]
+            del expanded[section][name]
+    groups = expanded["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    [group] = [group for group in groups if "Events" in group["Parameters"]]
+    group["Parameters"] = [name for name in group["Parameters"] if name not in MESSAGES["Parameters"]]
+    assert group["Parameters"] == ["Events", "NoticeMinutes"]
+    # Of what needs events the one that is left, and of lists with a gap one sentence for all.
+    needs = expanded["Rules"].pop("MessagesNeedEvents")
+    assert plain["Rules"].pop("MessagesNeedEvents") == {**needs, "Assertions": needs["Assertions"][:1]}
+    gaps = expanded["Rules"].pop("NoListHasAGap")["Assertions"]
+    [gap] = plain["Rules"].pop("NoListHasAGap")["Assertions"]
+    assert gap["Assert"] == {"Fn::And": [said["Assert"] for said in gaps]} and 2 <= len(gaps) <= 10
+    # Which are there whenever the policy is.
+    for template, condition in (expanded, "RulesDeliver"), (plain, "ByRules"):
+        policy = template["Resources"]["FailedEventsPolicy"]
+        assert policy.pop("Condition") == condition
+        sources = policy["Properties"]["PolicyDocument"]["Statement"][0]["Condition"]["ArnEquals"].pop("aws:SourceArn")
+        sources = [said["Fn::If"][1] if "Fn::If" in said else said for said in sources]
+        assert sources[:3] == RULES and (sources == RULES) == (template is plain)
+
     found = dict(differences(expanded, plain))
     gone = [
         ("Metadata", "AWS::ServerlessRepo::Application"),
@@ -212,11 +248,31 @@ def test_the_plain_template_has_no_macro_no_schedule_and_dry_run(files, plain):
     assert files["template.yaml"].stat().st_size <= 51_200
 
 
+def test_the_plain_template_speaks_of_nothing_that_it_has_not(plain):
+    """What was left out is named nowhere, and no choice is left that has one side only."""
+    text = json.dumps({section: plain[section] for section in plain.keys() - {"Description"}})
+    for names in MESSAGES.values():
+        for name in names:
+            assert not re.search(rf"\b{name}\b", text), name
+    conditions = set(re.findall(r'"Condition": "(\w+)"|"Fn::If": \["(\w+)"', text))
+    assert {one or other for one, other in conditions} == plain["Conditions"].keys()
+    given = {"CodeBucket": "bucket", "Events": "ENABLED", "NoticeMinutes": "15"}
+    function = resolve(plain, given)["Resources"]["StopinatorFunction"]["Properties"]
+    assert function["Environment"]["Variables"]["STOPINATOR_NOTICE_MINUTES"] == "15"
+    assert '"TellEventBus"' in json.dumps(resolve(plain, given)) and '"TellEventBus"' not in json.dumps(
+        resolve(plain, {"CodeBucket": "bucket"})
+    )
+
+
 def test_the_plain_template_is_read_as_it_was_meant(plain):
     """By a parser of YAML, which is another hand's than what writes it."""
     meant = release.plain_template(VERSION)
     assert read(plain) == read(meant)
-    for text in ("on", "Off", "null", "~", "1e3", "2026-11-21", "a: b", "a #b", "!x", "{}", "it's", 'say "x"', "a\nb", ""):
+    for text in (
+        "on", "Off", "null", "~", "1e3", "2026-11-21", "a: b", "a #b", "!x", "{}", "it's", 'say "x"', "a\nb", "", "a ", "a:",
+        "a :b", "a::b", "AWS::NoValue", "a b - c", "a -b", "rate(5 minutes)", "cron(0 9 * * ? *)", "a, b", "a [b]", "a?: b",
+        "a- ", "sns.*.amazonaws.com", "e: f", "a:-b", "a: ", "x'y: z", "12:30:45", "a:1", "No", "y:y",
+    ):
         assert yaml.safe_load(release.word(text)) == text
         assert yaml.safe_load(f"[{release.word(text)},{{{release.word(text)}: 1}}]") == [text, {text: 1}]
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::bus::Bus;
 use crate::support::clock::Clock;
 use crate::support::ec2::{Ec2, Machine, Whims};
 use crate::support::organizations::Organizations;
@@ -74,6 +75,7 @@ fn it_enters_the_accounts_that_it_is_given() {
         rds,
         sts: sts.clone(),
         organizations,
+        bus: Bus::default(),
     };
     let response = stopped(door::open_to_all(services, clock), "111111111111,222222222222");
     assert_eq!(response["accounts"], serde_json::json!({"looked_at": 2, "unreachable": 1}), "{response}");

@@ -35,6 +35,8 @@ pub struct Clients {
     rds: BTreeMap<Region, aws_sdk_rds::Client>,
     /// Where the deployment looks after other accounts.
     hub: Option<Arc<Hub>>,
+    /// Where it tells what it does.
+    bus: Option<aws_sdk_eventbridge::Client>,
     gate: Arc<Semaphore>,
     time: SharedTimeSource,
     sleep: SharedAsyncSleep,
@@ -87,6 +89,12 @@ impl Clients {
                 let name = &settings.function_name;
                 Arc::new(Hub::new(&home, accounts.clone(), name, gate.clone(), time.clone()))
             }),
+            bus: settings.events.then(|| {
+                let config = aws_sdk_eventbridge::config::Builder::from(&home)
+                    .retry_config(RetryConfig::standard().with_max_attempts(2))
+                    .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(1)).build());
+                aws_sdk_eventbridge::Client::from_conf(config.build())
+            }),
             gate,
             // The clients' own clock, where they were given one: what a test drives there, it drives here.
             time,
@@ -104,6 +112,11 @@ impl Clients {
     #[must_use]
     pub fn hub(&self) -> Option<&Arc<Hub>> {
         self.hub.as_ref()
+    }
+
+    /// The event bus, where the deployment tells what it does.
+    pub(super) fn bus(&self) -> Option<&aws_sdk_eventbridge::Client> {
+        self.bus.as_ref()
     }
 
     /// EC2 at a place whose region is of the deployment, for a run on this clock; with the credentials of a session where

@@ -13,6 +13,7 @@ pub mod observe;
 pub mod profiles;
 pub mod rds;
 mod tags;
+pub mod tell;
 pub mod verify;
 
 pub use call::{CALLS_AT_ONCE, CallError};

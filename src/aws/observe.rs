@@ -275,7 +275,7 @@ fn reduce(
     pool: Option<Arc<Pool>>,
 ) -> Option<Resource> {
     let id = id(described)?;
-    let Tags { name, tag, hold } = tags(described.tags().iter().map(|tag| (tag.key(), tag.value())), settings);
+    let Tags { name, tag, hold, owner } = tags(described.tags().iter().map(|tag| (tag.key(), tag.value())), settings);
     let state = state(described);
     let reason = described.state_reason().map(state_reason);
     let told = Told {
@@ -298,6 +298,7 @@ fn reduce(
         status: None,
         tag,
         hold,
+        owner,
         launch: Launch {
             pool,
             hibernation: hibernation.unwrap_or(false),

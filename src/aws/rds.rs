@@ -333,6 +333,7 @@ fn reduce(
         status: (!says_all && !is_unhealthy(told.status)).then(|| told.status.into()),
         tag: tags.tag,
         hold: tags.hold,
+        owner: tags.owner,
         launch: Launch { started_at: created.and_then(timestamp), ..Launch::default() },
         last_start: LastStart::NotTold,
         last_stop: stopped.map_or(LastStop::Unknown, |stopped| LastStop::BySomebody(Some(stopped))),

@@ -6,6 +6,9 @@ use super::call::CallError;
 use crate::schedule::Hold;
 use crate::settings::Settings;
 
+/// What the key of the owner's tag has after that of the deployment's tag.
+const OWNER_SUFFIX: &str = "-Owner";
+
 /// The tags that count.
 #[derive(Debug, Default)]
 pub(super) struct Tags {
@@ -15,6 +18,8 @@ pub(super) struct Tags {
     pub(super) tag: Option<Box<str>>,
     /// The value of the hold's tag.
     pub(super) hold: Option<Box<str>>,
+    /// The value of the owner's tag.
+    pub(super) owner: Option<Box<Box<str>>>,
 }
 
 /// Picks them out of all tags, each a key and a value.
@@ -29,6 +34,9 @@ pub(super) fn tags<'a>(all: impl Iterator<Item = (Option<&'a str>, Option<&'a st
             key.strip_prefix(&*settings.tag_key).filter(|suffix| suffix.eq_ignore_ascii_case(Hold::KEY_SUFFIX));
         if suffix == Some(Hold::KEY_SUFFIX) || (suffix.is_some() && tags.hold.is_none()) {
             tags.hold = Some(value.into());
+        }
+        if key.strip_prefix(&*settings.tag_key) == Some(OWNER_SUFFIX) {
+            tags.owner = Some(value.trim()).filter(|owner| !owner.is_empty()).map(|owner| Box::new(owner.into()));
         }
         if key == "Name" {
             tags.name = Some(value.into());

@@ -216,6 +216,9 @@ hand. Without --for, --until or --clear, nothing is changed.";
         /// Decide for another time: 18:05, `2026-11-23 18:05`, RFC 3339 or +2h30m
         #[arg(long, value_name = "TIME")]
         pub(crate) at: Option<String>,
+        /// Show the notices of stops so many minutes ahead that this instant's tick would send, 5 to 120
+        #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(5..=120), conflicts_with_all = ["action", "all", "exit_code", "output"])]
+        pub(crate) notice: Option<u32>,
         /// List all that are kept, too
         #[arg(long)]
         pub(crate) all: bool,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use stopinator::action::{Action, RequestedAction};
 use stopinator::aws::{observe, rds};
 use stopinator::meant::nearest;
@@ -17,6 +17,7 @@ use stopinator::report::{Report, Row};
 use stopinator::request::Request;
 use stopinator::resource::{DatabaseId, InstanceId, Resource, ResourceId};
 use stopinator::run::{Progress, Run};
+use stopinator::settings::Settings;
 
 use crate::accounts::{Account, Accounts, fits};
 use crate::failure::Failure;
@@ -27,6 +28,9 @@ use crate::when;
 const ACCOUNTS_AT_ONCE: usize = 8;
 /// The longest that a run may take; half of it is for looking.
 const LONGEST: Duration = Duration::from_hours(1);
+
+/// How far ticks lie apart unless somebody changes it, for notices.
+const TICK: SignedDuration = SignedDuration::from_mins(5);
 
 /// Something else each time, for pauses that keep step with nobody's.
 fn seed() -> u64 {
@@ -77,6 +81,8 @@ pub(crate) async fn requests(
         only: None,
         regions: account.settings.regions.clone(),
         accounts: None,
+        tick: account.settings.notice.map(|_| TICK),
+        notice: false,
         counts_alone: false,
     };
     let mut requests: Vec<Request> = accounts.open.iter().map(whole).collect();
@@ -249,10 +255,9 @@ fn retain(looked: &mut [Looked<'_>], keep: impl Fn(&Row, bool) -> bool) {
     }
 }
 
-/// What a tick at an instant does with an instance that is as it is now; nothing where it is kept.
-pub(crate) fn ticked(account: &Account, instance: &Resource, instant: Timestamp) -> Option<Action> {
-    let settings = &account.settings;
-    let request = Request {
+/// A tick at an instant.
+pub(crate) fn tick(settings: &Settings, instant: Timestamp) -> Request {
+    Request {
         action: RequestedAction::Schedule,
         time: instant,
         instant,
@@ -260,8 +265,15 @@ pub(crate) fn ticked(account: &Account, instance: &Resource, instant: Timestamp)
         only: None,
         regions: settings.regions.clone(),
         accounts: None,
+        tick: Some(TICK),
+        notice: false,
         counts_alone: false,
-    };
+    }
+}
+
+/// What a tick at an instant does with an instance that is as it is now; nothing where it is kept.
+pub(crate) fn ticked(account: &Account, instance: &Resource, instant: Timestamp) -> Option<Action> {
+    let (settings, request) = (&account.settings, tick(&account.settings, instant));
     match plan(settings, &request, [instance.clone()], LookedFor::EVERYWHERE).entries.first()?.decision {
         Decision::Act(action) => Some(action),
         Decision::Keep(_) => None,

@@ -7,15 +7,17 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use stopinator::action::{Action, RequestedAction};
-use stopinator::plan::Evidence;
+use stopinator::place::AccountId;
+use stopinator::plan::{Ahead, Evidence, by_owner};
 use stopinator::reason::Reason;
+use stopinator::report::message::{Message, of_notice};
 use stopinator::report::{Counts, Row};
 use stopinator::resource::Resource;
 
 use crate::accounts::Accounts;
 use crate::args::{Output, Plan};
 use crate::failure::{Exit, Failure};
-use crate::look::{Looked, Question, Waiting, instant, look, nothing_found, requests, tell_what_is_missing};
+use crate::look::{Looked, Question, Waiting, instant, look, nothing_found, requests, tell_what_is_missing, tick};
 use crate::rows;
 use crate::rules::{Rules, by_settings};
 use crate::screen::{BOLD, START, STOP, Screen, WRONG, styled};
@@ -28,7 +30,11 @@ const TO_MEND: [Reason; 4] = [Reason::InvalidSchedule, Reason::InvalidHold, Reas
 pub(crate) async fn plan(plan: &Plan, now: Timestamp, screen: Screen) -> Result<Exit, Failure> {
     let zone = TimeZone::system();
     let instant = instant(plan.at.as_deref(), now, &zone, screen)?;
-    let rules = Rules::read(&plan.ask)?;
+    let mut rules = Rules::read(&plan.ask)?;
+    if let Some(minutes) = plan.notice {
+        rules.set("STOPINATOR_EVENTS", "--notice", "true".to_owned());
+        rules.set("STOPINATOR_NOTICE_MINUTES", "--notice", minutes.to_string());
+    }
     let accounts = Accounts::open(&plan.ask, &rules).await?;
     let waiting = Waiting::new(plan.ask.quiet, screen);
     let question = Question {
@@ -53,6 +59,13 @@ pub(crate) async fn plan(plan: &Plan, now: Timestamp, screen: Screen) -> Result<
             waiting.pause(|| screen.print(&view.header(&accounts)));
         }
     };
+    if plan.notice.is_some() {
+        let looked = look(&accounts, &requests, &waiting, screen, &|| ()).await?;
+        let incomplete = waiting.pause(|| tell_what_is_missing(screen, &accounts, &looked));
+        waiting.over();
+        screen.print(&notices(screen, &looked, instant));
+        return Ok(exit(false, incomplete, &looked));
+    }
     let looked = look(&accounts, &requests, &waiting, screen, &header).await?;
     let found = looked.iter().any(|looked| !looked.report.instances.is_empty());
     let incomplete = waiting.pause(|| tell_what_is_missing(screen, &accounts, &looked));
@@ -74,6 +87,31 @@ pub(crate) async fn plan(plan: &Plan, now: Timestamp, screen: Screen) -> Result<
     }
     waiting.over();
     Ok(exit(plan.exit_code, incomplete, &looked))
+}
+
+/// The notices that a tick at an instant sends, as they are read.
+fn notices(screen: Screen, looked: &[Looked<'_>], instant: Timestamp) -> String {
+    let mut out = String::new();
+    for looked in looked {
+        let settings = &looked.account.settings;
+        let tick = tick(settings, instant);
+        let Some(ahead) = Ahead::of(settings, &tick) else { continue };
+        let found = looked.instances.iter().flatten().map(|(resource, _)| resource);
+        for group in by_owner(stopinator::plan::notices(settings, &ahead, found)) {
+            let Message { title, text, .. } =
+                of_notice(&group, &tick, settings, AccountId::try_from(looked.account.id.clone()).ok());
+            let _ = writeln!(out, "{}", styled(BOLD, &title));
+            // Links are for where one can click.
+            for line in text.lines().filter(|line| !line.starts_with('<')) {
+                let line = format!("  {line}");
+                // What is to be copied stays in one line.
+                let line = if line.contains("`stopinator ") { line } else { screen.wrap(&line, 2) };
+                let _ = writeln!(out, "{line}");
+            }
+            out.push('\n');
+        }
+    }
+    if out.is_empty() { "No stop is ahead that this tick would tell.\n".to_owned() } else { out }
 }
 
 fn exit(by_what_was_found: bool, incomplete: bool, looked: &[Looked<'_>]) -> Exit {

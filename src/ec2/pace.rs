@@ -86,7 +86,7 @@ impl Bucket {
     /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
     #[must_use]
     pub fn of_assume_role() -> Self {
-        Self::full((10.0, 90.0))
+        Self::full((10.0, 85.0))
     }
 
     fn full((size, tokens_a_second): (f64, f64)) -> Self {

@@ -47,12 +47,18 @@ pub(super) fn by_schedule(
             Why::NotDue(Box::new((schedule.latest_moment(zone, now), next()))).into()
         };
     };
-    let start = || Decided::from(Action::Start).due_until(edge.over_at().into_iter().chain(next()).min());
+    let start =
+        || Decided::from(Action::Start).due_since(edge.at).due_until(edge.over_at().into_iter().chain(next()).min());
     let stop = || {
         // A moment may stop again before anything starts.
         let on = schedule.edges_after(zone, now).take(EDGES_AHEAD).find(|edge| edge.on);
-        let off_until = on.map(|on| on.at).or_else(next);
-        Decided { decision: Decision::Act(Action::Stop), ..start() }.off_until(off_until)
+        let on_at = on.map(|on| on.at);
+        Decided { decision: Decision::Act(Action::Stop), on_at, ..start() }.off_until(on_at.or_else(next))
+    };
+    // Whoever is not left in peace by the edge alone came after it.
+    let stop_what_started_since = || {
+        let since = resource.launch.started_at.filter(|started| *started > edge.at);
+        Decided { due_since: Some(since.unwrap_or(edge.at)), ..stop() }
     };
     // Whether a moment that was put off fell within the hold nobody knows: against people it happens at its own time only.
     let enforced = schedule.is_enforced() && edge.from == edge.at;
@@ -64,8 +70,7 @@ pub(super) fn by_schedule(
         (true, State::Running) => Why::AlreadyRunning.into(),
         (false, State::Stopped) => already_stopped(resource).into(),
         (true, _) if enforced => start(),
-        (false, _) if enforced => stop(),
-        (false, _) if resource.last_start == LastStart::ByAws => stop(),
+        (false, _) if enforced || resource.last_start == LastStart::ByAws => stop_what_started_since(),
         (false, _)
             if resource.last_start == LastStart::LongAgo
                 && edge.from >= now.saturating_sub(RDS_REMEMBERS).unwrap_or(Timestamp::MIN) =>
@@ -77,7 +82,7 @@ pub(super) fn by_schedule(
         (false, _) if matches!(resource.last_start, LastStart::LongAgo | LastStart::Unclear) => {
             let since = now.duration_since(edge.at);
             if since >= IN_DOUBT_AFTER && since < MOMENT {
-                stop()
+                Decided { due_since: edge.at.checked_add(IN_DOUBT_AFTER).ok(), ..stop() }
             } else {
                 Why::StartUnclear(Box::new(edge.into())).into()
             }
@@ -90,7 +95,8 @@ pub(super) fn by_schedule(
                     && settings.hand_start_limit.is_some_and(|limit| now.duration_since(started) >= limit)
                     && !started_by_moment(started) =>
             {
-                stop()
+                let over = settings.hand_start_limit.and_then(|limit| started.checked_add(limit).ok());
+                Decided { due_since: over, ..stop() }
             }
             Some(started) => Why::StartedByHand(Box::new((started, edge.into()))).into(),
             None => Why::StartTimeUnknown.into(),

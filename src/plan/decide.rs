@@ -80,7 +80,7 @@ fn by_stop_rule(time: Timestamp, resource: &Resource) -> Decided {
         (State::Running, LastStart::BySomebody, Some(started)) if started >= time => {
             Why::StartedByHand(Box::new((started, Mark::Trigger(time)))).into()
         }
-        (State::Running, ..) => Action::Stop.into(),
+        (State::Running, ..) => Decided::from(Action::Stop).due_since(time),
         (State::Stopped, ..) => already_stopped(resource).into(),
         _ => in_transition(resource).into(),
     }
@@ -99,7 +99,7 @@ fn by_start_rule(time: Timestamp, resource: &Resource) -> Decided {
         (State::Stopped, LastStop::Unknown, _) if resource.log_was_not_read() => {
             Why::StopTimeUnknown(Box::new(Mark::Trigger(time))).into()
         }
-        (State::Stopped, ..) => Action::Start.into(),
+        (State::Stopped, ..) => Decided::from(Action::Start).due_since(time),
         (State::Running, ..) => Why::AlreadyRunning.into(),
         _ => in_transition(resource).into(),
     }

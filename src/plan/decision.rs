@@ -18,25 +18,33 @@ pub enum Decision {
 /// A decision, and how long it holds.
 pub(super) struct Decided {
     pub(super) decision: Decision,
+    /// Since when an action is due, where that is known.
+    pub(super) due_since: Option<Timestamp>,
     /// Until when an action is due, where that is known.
     pub(super) due_until: Option<Timestamp>,
     /// Until when a stop saves the instance's hours, where that is known.
     pub(super) off_until: Option<Timestamp>,
+    /// When what is stopped is turned on again, where that is known.
+    pub(super) on_at: Option<Timestamp>,
 }
 
 impl From<Why> for Decided {
     fn from(why: Why) -> Self {
-        Self { decision: Decision::Keep(why), due_until: None, off_until: None }
+        Self { decision: Decision::Keep(why), due_since: None, due_until: None, off_until: None, on_at: None }
     }
 }
 
 impl From<Action> for Decided {
     fn from(action: Action) -> Self {
-        Self { decision: Decision::Act(action), due_until: None, off_until: None }
+        Self { decision: Decision::Act(action), due_since: None, due_until: None, off_until: None, on_at: None }
     }
 }
 
 impl Decided {
+    pub(super) fn due_since(self, due_since: Timestamp) -> Self {
+        Self { due_since: Some(due_since), ..self }
+    }
+
     pub(super) fn due_until(self, due_until: Option<Timestamp>) -> Self {
         Self { due_until, ..self }
     }

@@ -4,6 +4,7 @@ mod by_schedule;
 mod decide;
 mod decision;
 mod evidence;
+mod notice;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use decide::decide;
 use decision::Decided;
 pub use decision::Decision;
 pub use evidence::Evidence;
+pub use notice::{Ahead, Notice, by_owner, notices, stops};
 
 /// What is to be done, and why the rest is left alone: one entry for every resource found, by account, region and id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct Entry {
     pub id: ResourceId,
     /// The value of its `Name` tag.
     pub name: Option<Box<str>>,
+    /// Whom to tell of it.
+    pub owner: Option<Box<Box<str>>>,
     /// Where it is; unknown for an id that AWS does not know in any of several regions.
     pub place: Option<Place>,
     /// How it was launched.
@@ -48,11 +52,15 @@ pub struct Entry {
 /// How long an action is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Until {
+    /// Since when it is due, where that is known.
+    pub since: Option<Timestamp>,
     /// Until when it is due, where that is known: what waits longer is not sent.
     pub due: Option<Timestamp>,
     /// Until when a stop saves the resource's hours: the next time its schedule turns on, the end of its hold, or, where
     /// nothing turns on, the next edge.
     pub off: Option<Timestamp>,
+    /// When what is stopped is turned on again, where that is known.
+    pub on: Option<Timestamp>,
 }
 
 impl Plan {
@@ -64,6 +72,12 @@ impl Plan {
 }
 
 impl Entry {
+    /// Whom to tell of it, where that is known.
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_ref().map(|owner| &***owner)
+    }
+
     /// The account that it is in, where there is more than the function's own, and that is known.
     #[must_use]
     pub fn account(&self) -> Option<AccountId> {
@@ -127,6 +141,7 @@ impl Looked {
 ///     status: None,
 ///     tag: Some("weekdays 08:00-18:00".into()),
 ///     hold: None,
+///     owner: None,
 ///     launch: Launch { started_at: "2026-11-20T08:00:00Z".parse().ok(), ..Launch::default() },
 ///     last_start: LastStart::BySomebody,
 ///     last_stop: LastStop::Unknown,
@@ -146,11 +161,11 @@ pub fn plan(settings: &Settings, request: &Request, found: impl IntoIterator<Ite
         .into_iter()
         .filter(|resource| asked_for(&resource.id))
         .map(|resource| {
-            let Decided { decision, due_until, off_until } = decide(settings, request, &resource);
-            let (id, name, place) = (resource.id, resource.name, Some(resource.place));
-            let until = Until { due: due_until, off: off_until };
+            let Decided { decision, due_since, due_until, off_until, on_at } = decide(settings, request, &resource);
+            let (id, name, owner, place) = (resource.id, resource.name, resource.owner, Some(resource.place));
+            let until = Until { since: due_since, due: due_until, off: off_until, on: on_at };
             let until = (until != Until::default()).then(|| until.into());
-            Entry { id, name, place, launch: resource.launch, decision, until }
+            Entry { id, name, owner, place, launch: resource.launch, decision, until }
         })
         .collect();
     entries.extend(not_found(request, &entries, looked));
@@ -220,6 +235,7 @@ fn not_found(request: &Request, entries: &[Entry], looked: Looked) -> Vec<Entry>
             Some(Entry {
                 id: id.clone(),
                 name: None,
+                owner: None,
                 place: place.clone(),
                 launch: Launch::default(),
                 decision: Decision::Keep(why),

@@ -600,6 +600,7 @@ fn any_instance() -> impl Strategy<Value = Resource> {
         .prop_map(|((number, west), state, tag, facts, offset)| {
             let when = offset.map(|seconds| at(ON_TIME) + jiff::SignedDuration::from_secs(seconds));
             Resource {
+                owner: None,
                 id: resource_id(&format!("i-{number:08x}")),
                 place: region(if west { "eu-west-1" } else { "us-east-1" }).into(),
                 name: None,

@@ -69,7 +69,7 @@ mod tests {
             for action in 0..=*count {
                 // One more that is kept.
                 let mut row = row(u32::try_from(action).unwrap(), (action > 0).then_some(Action::Stop), None);
-                row.entry.place.as_mut().unwrap().account = Some(of(number));
+                row.entry.place = row.entry.place.map(|place| place.of(of(number)));
                 rows.push(row);
             }
         }

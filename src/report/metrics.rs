@@ -82,6 +82,9 @@ pub fn document(report: &Report, function: &str, request_id: &str, took: Duratio
     for (name, _, value) in metrics {
         document[name] = value;
     }
+    if report.notice {
+        document["notice"] = json!(true);
+    }
     if let Some(reach) = report.reach {
         document["accounts"] = json!(reach.looked_at);
         document["by_account"] = json!(by_account(report));
@@ -134,7 +137,7 @@ mod tests {
 
     fn row(planned: Option<Action>, outcome: Option<Outcome>, reason: Option<Reason>, off_until: Option<&str>) -> Row {
         let mut row = testing::row(1, planned, outcome);
-        row.entry.until = Some(Until { due: None, off: off_until.map(at) }.into());
+        row.entry.until = Some(Until { off: off_until.map(at), ..Until::default() }.into());
         if planned.is_some() {
             row.reason = reason;
         } else {
@@ -202,7 +205,7 @@ mod tests {
         let mut all = Vec::new();
         for number in 0..300 {
             let mut row = row(Some(Action::Stop), Some(Outcome::Confirmed), None, None);
-            row.entry.place.as_mut().unwrap().account = Some(account(number));
+            row.entry.place = row.entry.place.map(|place| place.of(account(number)));
             all.extend(vec![row; if number == 7 { 3 } else { 1 }]);
         }
         let mut refused = all[7].clone();

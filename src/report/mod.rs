@@ -2,6 +2,8 @@
 
 mod breaker;
 pub mod chunks;
+pub mod events;
+pub mod message;
 pub mod metrics;
 pub mod response;
 mod rows;

@@ -170,8 +170,8 @@ mod tests {
     #[test]
     fn the_response_of_a_hub_as_outsiders_read_it() {
         let mut report = one_of_each();
-        let place = report.instances[1].entry.place.as_mut().unwrap();
-        place.account = Some(account(1));
+        let place = &mut report.instances[1].entry.place;
+        *place = place.as_ref().map(|place| place.of(account(1)));
         report.instances.truncate(2);
         report.reach = Some(Reach { looked_at: 2, is_lost: false });
         let unobserved = |number, at: Option<&str>, call, why: &str| Unobserved {

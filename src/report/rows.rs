@@ -52,6 +52,8 @@ pub struct Report {
     pub held_back_by: Option<NonZeroUsize>,
     /// The accounts whose part of the plan was held back, in order.
     pub held_back: Vec<HeldBack>,
+    /// Whether what is planned is to be told to people, as a notice.
+    pub notice: bool,
     /// Whether the response is to have sums alone.
     pub counts_alone: bool,
 }
@@ -146,6 +148,7 @@ impl Report {
             reach: None,
             held_back_by: None,
             held_back: Vec::new(),
+            notice: request.notice,
             counts_alone: request.counts_alone,
         }
     }

@@ -23,6 +23,17 @@ pub enum Unfinished {
     Left,
 }
 
+impl Unfinished {
+    /// A stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooMany { .. } | Self::TooManyIn(..) => "too-many",
+            Self::Left => "unfinished",
+        }
+    }
+}
+
 impl Report {
     /// Whether the run ended well.
     ///

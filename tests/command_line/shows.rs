@@ -34,6 +34,8 @@ fn a_plan() {
     snapshot("plan_ascii", Some(80), &all(&["--ascii"]));
     snapshot("plan_colour", Some(200), &["plan", "--at", "18:05", "-p", "dev", "--color", "always"]);
     snapshot("plan_stop_rule", Some(80), &["plan", "--action", "stop", "-p", "dev"]);
+    snapshot("plan_notice", Some(80), &["plan", "--notice", "15", "--at", "17:44", "-p", "dev"]);
+    snapshot("plan_no_notice", Some(80), &["plan", "--notice", "15", "--at", "12:00", "-p", "dev"]);
     snapshot("plan_json", None, &["plan", "--at", "18:05", "-p", "staging", "-o", "json"]);
     snapshot("plan_csv", None, &all(&["-o", "csv"]));
 }

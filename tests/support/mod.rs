@@ -1,5 +1,6 @@
 //! Scenarios that read like a sentence: a fleet, a trigger, and what came of it.
 
+pub mod bus;
 pub mod clock;
 pub mod door;
 pub mod ec2;
@@ -26,6 +27,7 @@ use stopinator::run::{Progress, Run};
 use stopinator::settings::Settings;
 use stopinator::trigger;
 
+use bus::Bus;
 use clock::Clock;
 use ec2::{Call, Ec2, Machine, Whims};
 use organizations::{Member, Organizations, OrganizationsCall};
@@ -42,6 +44,8 @@ pub const RULE_FIRED: &str = r#"{"version": "0", "id": "53dc4d37-cffa-4f76-80c9-
     "resources": ["arn:aws:events:ap-northeast-2:123456789012:rule/stop"], "detail": {}}"#;
 /// Where the function is.
 const OWN_REGION: &str = "ap-northeast-2";
+/// The function itself.
+pub const FUNCTION: &str = "arn:aws:lambda:ap-northeast-2:999999999999:function:stopinator";
 pub const START: &str = r#"{"action": "start", "time": "2026-11-21T09:00:00Z"}"#;
 
 /// A deployment with the given machines in EC2. Its invocations are those of one process, which keeps what it knows,
@@ -49,6 +53,7 @@ pub const START: &str = r#"{"action": "start", "time": "2026-11-21T09:00:00Z"}"#
 pub struct Scenario {
     clock: Clock,
     traffic: Arc<Mutex<Traffic>>,
+    pub bus: Bus,
     pub ec2: Ec2,
     pub rds: Rds,
     pub sts: Sts,
@@ -88,7 +93,18 @@ pub fn fleet(machines: impl IntoIterator<Item = Machine>) -> Scenario {
     let organizations = Organizations::new(clock.clone());
     let settings = vec![("AWS_REGION".to_owned(), OWN_REGION.to_owned())];
     let (timeout, handler) = (Duration::from_mins(5), RefCell::new(None));
-    Scenario { clock, traffic: Arc::default(), ec2, rds, sts, organizations, timeout, settings, handler }
+    Scenario {
+        clock,
+        traffic: Arc::default(),
+        bus: Bus::default(),
+        ec2,
+        rds,
+        sts,
+        organizations,
+        timeout,
+        settings,
+        handler,
+    }
 }
 
 /// A deployment that looks after databases, too, and has these.
@@ -126,7 +142,7 @@ impl Scenario {
     }
 
     /// Every call takes so long.
-    pub fn from_afar(self, latency: Duration) -> Self {
+    pub fn at_a_distance_of(self, latency: Duration) -> Self {
         self.traffic().latency = latency;
         self
     }
@@ -185,6 +201,7 @@ impl Scenario {
             rds: rds.clone(),
             sts: sts.clone(),
             organizations: organizations.clone(),
+            bus: self.bus.clone(),
         }
     }
 
@@ -229,7 +246,13 @@ impl Scenario {
         let now = at(NOW) + SignedDuration::try_from(began).expect("a story of minutes") + digits;
         let deadline = now + SignedDuration::try_from(self.timeout).expect("a story of minutes");
         let handler = self.handler();
-        let answer = self.clock.run(handler.handle(Invocation { trigger, request_id: "request-1", now, deadline }));
+        let answer = self.clock.run(handler.handle(Invocation {
+            trigger,
+            request_id: "request-1",
+            function_arn: FUNCTION,
+            now,
+            deadline,
+        }));
         Story {
             answer: answer
                 .map(|response| serde_json::to_value(response).expect("a response is JSON"))

@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
+use super::bus::Bus;
 use super::clock::Clock;
 use super::ec2::Ec2;
 use super::organizations::Organizations;
@@ -54,6 +55,7 @@ pub struct Router {
     pub rds: Rds,
     pub sts: Sts,
     pub organizations: Organizations,
+    pub bus: Bus,
 }
 
 /// What is on the way to all services together.
@@ -106,6 +108,7 @@ impl HttpConnector for Router {
                 "rds" => router.rds.call(request),
                 "sts" => router.sts.call(request),
                 "organizations" => router.organizations.call(request),
+                "events" => router.bus.call(request),
                 other => panic!("nobody here is {other}: {signature}"),
             };
             answer.await
@@ -120,6 +123,7 @@ impl Router {
             "rds" => self.rds.answer(signature, body),
             "sts" => self.sts.answer(signature, body),
             "organizations" => self.organizations.answer(signature, target, body),
+            "events" => self.bus.answer(signature, target, body),
             _ => self.ec2.answer(signature, body),
         }
     }
