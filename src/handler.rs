@@ -95,17 +95,16 @@ impl Handler {
         Invocation { trigger, request_id, function_arn, now, deadline }: Invocation<'_>,
     ) -> Result<Answer, HandlerError> {
         let began = Instant::now();
+        let time = deadline.duration_since(now).try_into().unwrap_or_default();
+        let clock = self.clients.clock(time);
         if let Some(targets) = trigger::chunks(trigger, &self.settings)?
             && let Some(hub) = self.clients.hub()
         {
-            let clock = self.clients.clock(deadline.duration_since(now).try_into().unwrap_or_default());
-            let accounts = hub.all(&clock, clock.deadline() / 2).await?;
+            let accounts = hub.all(&clock, time / 2).await?;
             tracing::info!(requestId = request_id, accounts = accounts.len(), "accounts listed");
             return Ok(Answer::Chunks(Chunks::new(&accounts, self.settings.regions.len(), targets)));
         }
         let request = trigger::parse(trigger, &self.settings, now)?;
-        let time = deadline.duration_since(now).try_into().unwrap_or_default();
-        let clock = self.clients.clock(time);
         // The clock's last digits: enough for pauses that keep step with nobody's.
         let seed = u64::from(now.subsec_nanosecond().unsigned_abs());
         let teller = Teller::new(function_arn, &self.settings.function_name, request_id);

@@ -25,8 +25,8 @@ pub fn is_lost(asked: &BTreeSet<AccountId>, out: &BTreeSet<AccountId>, before: &
 }
 
 /// Whether an error of this code, to `AssumeRole` or a call that looks, comes again until somebody changes something, or
-/// until the hub enters anew: the role is missing or does not trust the hub, the account is suspended, a policy denies the region, or the region is not
-/// switched on. STS says the same in nearly all of these, on purpose.
+/// until the hub enters anew: the role is missing or does not trust the hub, the account is suspended, a policy denies the
+/// region, or the region is not switched on. STS says the same in nearly all of these, on purpose.
 ///
 /// Sources: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>,
 /// <https://docs.aws.amazon.com/ec2/latest/devguide/errors-overview.html>

@@ -192,3 +192,13 @@ fn databases_are_told_ahead_by_their_history() {
     assert_eq!((notices.len(), &notices[0]["instances"][0]["id"]), (1, &"db:orders".into()));
     assert_eq!(notices[0].get("group"), None, "no button holds a database");
 }
+
+#[test]
+fn a_silent_bus_takes_two_seconds_of_a_tick_with_notices_too() {
+    let scenario = telling([Machine::running(id(1)).tagged("Stopinator", "daily 00:00-09:17")])
+        .with("STOPINATOR_NOTICE_MINUTES", "15");
+    scenario.bus.set_whims(Whims { silent: true, ..Whims::default() });
+    let story = scenario.on(&tick("09:00:00"));
+    assert!(scenario.bus.attempts() > 1, "for the notice, and for the run");
+    assert!(story.answer.is_ok() && story.took <= Duration::from_secs(2), "{:?}", story.took);
+}

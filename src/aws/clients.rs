@@ -192,11 +192,11 @@ impl Ec2 {
         // A bucket that somebody panicked over still counts.
         let ready = take_one(&mut self.describes.lock().unwrap_or_else(PoisonError::into_inner), &self.clock);
         self.clock.wait_until(ready).await;
-        self.to_call().await
+        self.through_gate().await
     }
 
     /// The way through the gate for a call that draws from no bucket here. It is never closed.
-    pub(super) async fn to_call(&self) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn through_gate(&self) -> Option<SemaphorePermit<'_>> {
         self.gate.acquire().await.ok()
     }
 
@@ -228,7 +228,7 @@ impl Rds {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).has_at(1)
     }
 
-    /// Takes the token of a call for which there is one; when, is to be waited for.
+    /// Takes the token of a call; the instant is that from which on the call may go out.
     pub(super) fn take_token(&self) -> Duration {
         take_one(&mut self.calls.lock().unwrap_or_else(PoisonError::into_inner), &self.clock)
     }
@@ -237,11 +237,11 @@ impl Rds {
     pub(super) async fn to_call(&self) -> Option<SemaphorePermit<'_>> {
         let ready = self.take_token();
         self.clock.wait_until(ready).await;
-        self.to_send().await
+        self.through_gate().await
     }
 
     /// The way through the gate for a call whose token is yet to be taken.
-    pub(super) async fn to_send(&self) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn through_gate(&self) -> Option<SemaphorePermit<'_>> {
         self.gate.acquire().await.ok()
     }
 

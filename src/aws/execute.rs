@@ -22,7 +22,7 @@ pub async fn execute(ec2: &Ec2, action: Action, mut executor: Executor) -> Execu
     let clock = &ec2.clock;
     loop {
         // First the way, then the question: what was due may no longer be once there is a way.
-        let way = ec2.to_call().await;
+        let way = ec2.through_gate().await;
         match executor.next(clock.now()) {
             Step::Send { ids, hibernate } => {
                 let answer = send(ec2, action, &ids, hibernate).await;

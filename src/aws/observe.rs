@@ -244,7 +244,7 @@ impl Found {
             let mut tokens = Tokens::of("DescribeInstanceTypes");
             loop {
                 let call = request.clone().set_next_token(tokens.next()).customize().config_override(ec2.config());
-                let permit = ec2.to_call().await;
+                let permit = ec2.through_gate().await;
                 let page = call.send().await.map_err(|error| CallError::new("DescribeInstanceTypes", error))?;
                 drop(permit);
                 let is_last = !tokens.take(page.next_token())?;

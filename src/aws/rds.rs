@@ -137,7 +137,7 @@ pub async fn act(rds: &Rds, budget: Duration, mut executor: Executor) -> (Vec<Ta
     let clock = &rds.clock;
     loop {
         // First the way, then the question: what was due may no longer be once there is a way.
-        let way = rds.to_send().await;
+        let way = rds.through_gate().await;
         match executor.next(clock.now(), rds.token_at()) {
             Step::Send(place) => {
                 let answer = send(rds, executor.target(place)).await;

@@ -1,4 +1,4 @@
-//! Tells the event bus: ten events a call, and not for long. What cannot be told never fails a run.
+//! Tells the event bus: ten events a call, not for long, and beside the gate, at which a large run may wait. What cannot be told never fails a run.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -26,8 +26,8 @@ pub struct Untold {
     pub why: Box<str>,
 }
 
-/// The longest that telling may take.
-pub const TO_TELL: Duration = Duration::from_secs(2);
+/// The longest that telling may take; a run tells twice, what is ahead and what was done.
+pub const TO_TELL: Duration = Duration::from_secs(1);
 
 /// Puts events on the default bus of the function's own account and region, within `time`; what is left untold.
 pub async fn tell(clients: &Clients, events: &[Event], time: Duration) -> Option<Untold> {
@@ -40,7 +40,8 @@ pub async fn tell(clients: &Clients, events: &[Event], time: Duration) -> Option
         match sent.map_err(|error| CallError::new("PutEvents", error)) {
             Ok(answer) => {
                 let mut refused = answer.entries().iter().filter(|entry| entry.error_code().is_some());
-                told.set(told.get() + some.len() - answer.failed_entry_count().unsigned_abs() as usize);
+                let failed = answer.failed_entry_count().unsigned_abs() as usize;
+                told.set(told.get() + some.len().saturating_sub(failed));
                 if let Some(entry) = refused.next() {
                     let (code, text) = (entry.error_code().unwrap_or_default(), entry.error_message());
                     why.set(Some(format!("PutEvents: {code}: {}", text.unwrap_or_default())));
